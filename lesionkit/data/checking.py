@@ -1,0 +1,120 @@
+"""`lesionkit data check`: what a folder holds, what the releases hold, and all that is wrong with it."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from lesionkit.data.listing import list_folder
+from lesionkit.data.pixels import UnreadableImage, decode
+from lesionkit.data.readers import Reading, recognise
+from lesionkit.data.records import DATASETS, DataError, problem_table
+
+_SHOWN = 3          # files named for each kind of problem
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `check` found: a reading for each data set in the folder, and all problems in one table."""
+
+    folder: Path
+    readings: tuple[Reading, ...]
+    problems: pd.DataFrame
+
+    @property
+    def fatal(self) -> bool:
+        """Whether a problem stops the study."""
+        return bool(self.problems["fatal"].any())
+
+    def render(self) -> str:
+        """The report as plain text."""
+        parts = [f"Data in {self.folder}", *map(_render_reading, self.readings)]
+        return "\n\n".join([*parts, _render_problems(self.problems)]) + "\n"
+
+
+def check(folder: Path, *, progress: Callable[[int, int], None] | None = None) -> Report:
+    """Read every data set below `folder` and decode every image. Bad data raise nothing: see Report.fatal.
+
+    A data set that is not there is no problem, unless the folder holds none at all. `progress(done, total)`
+    is called while the images of each data set are decoded.
+    """
+    folder = Path(folder)
+    try:
+        listing = list_folder(folder)
+    except DataError as error:
+        return Report(folder, (), error.problems)
+    every = [recognise(listing, name) for name in DATASETS]
+    present = [reading for reading in every if not _absent(reading)]
+    if not present:
+        return Report(folder, (), pd.concat([reading.problems for reading in every], ignore_index=True))
+    readings = tuple(_with_decoded(reading, folder, progress) for reading in present)
+    problems = pd.concat([reading.problems for reading in readings], ignore_index=True)
+    return Report(folder, readings, problems)
+
+
+def verify(index: pd.DataFrame, root: Path, *, workers: int | None = None,
+           progress: Callable[[int, int], None] | None = None) -> pd.DataFrame:
+    """Problems table of the images of `index` (`path` below `root`) that training could not decode.
+
+    `workers` threads decode (default: a few more than cores); the decoder releases Python's lock.
+    """
+    def fault(path: str) -> str | None:
+        try:
+            decode(Path(root) / path, 32, "squash")
+        except UnreadableImage as error:
+            return f"Left out: fetch the file again ({error.__cause__})."
+
+    faults = []
+    with ThreadPoolExecutor(workers) as pool:
+        for done, found in enumerate(pool.map(fault, index["path"]), 1):
+            faults.append(found)
+            if progress and (done % 256 == 0 or done == len(index)):
+                progress(done, len(index))
+    bad = index.assign(remedy=pd.Series(faults, index=index.index, dtype="str")).dropna(subset="remedy")
+    return problem_table("unreadable image", bad["remedy"], image_id=bad["image_id"], file=bad["path"])
+
+
+def _absent(reading: Reading) -> bool:
+    return not reading.layout and reading.problems["problem"].isin(["no label file", "empty folder"]).all()
+
+
+def _with_decoded(reading: Reading, folder: Path, progress: Callable[[int, int], None] | None) -> Reading:
+    """The reading without the images that cannot be decoded, which join its problems."""
+    broken = verify(reading.index, folder, progress=progress)
+    index = reading.index[~reading.index["image_id"].isin(broken["image_id"])]
+    tables = [reading.problems, broken]
+    if index.empty and len(broken):
+        tables.append(problem_table("no usable image", "None can be decoded: fetch the release again.",
+                                    file=[str(folder)], fatal=True))
+    return Reading(reading.record, reading.layout, index, pd.concat(tables, ignore_index=True))
+
+
+def _render_reading(reading: Reading) -> str:
+    record, index = reading.record, reading.index
+    if not reading.layout:
+        return f"{record.title} (not read: see the problems)"
+    whole = f" of {record.lesions:,}" if record.lesions else ""
+    lines = [f"{record.title} (layout: {reading.layout})",
+             f"  {'images':<8}{len(index):>8,} of {record.images:,}",
+             f"  {'lesions':<8}{index['lesion_id'].nunique():>8,}{whole}",
+             f"  {'label':<8}{'found':>8}{'official':>10}   class"]
+    found = index["source_dx"].str.casefold().value_counts()
+    for label, official in record.official.items():
+        name = record.labels.get(label, "none: left out")
+        lines.append(f"  {label:<8}{found.get(label.casefold(), 0):>8,}{official:>10,}   {name}")
+    return "\n".join(lines)
+
+
+def _render_problems(problems: pd.DataFrame) -> str:
+    if problems.empty:
+        return "No problems."
+    lines = ["Problems"]
+    for (fatal, kind), group in problems.groupby(["fatal", "problem"], sort=False):
+        lines.append(f"  {kind}: {len(group):,}" + (" (stops the study)" if fatal else ""))
+        for file, remedy in group[["file", "remedy"]].head(_SHOWN).itertuples(index=False):
+            lines.append(f"    {file}: {remedy}")
+        if len(group) > _SHOWN:
+            lines.append(f"    and {len(group) - _SHOWN:,} more")
+    return "\n".join(lines)

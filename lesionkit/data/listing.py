@@ -1,0 +1,116 @@
+"""What lies in a data folder: its image files by ISIC id, and its tables, read as text."""
+
+import csv
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from lesionkit.data.records import DATASETS, DataError, problem_table
+
+_IMAGE_ENDING = re.compile(r"(.+)\.(?:jpe?g|png)", re.IGNORECASE)
+_NOT_A_PHOTOGRAPH = re.compile(r"_(?:segmentation|superpixels|attribute_\w+)$", re.IGNORECASE)
+# Releases, and parts of them, that no record describes; ISIC 2018's tasks 1 and 2 hold some HAM10000 images.
+_OTHER_RELEASE = re.compile(r"isic.?20\d\d.*(?:test|validation|task.?[12])|isic.?20(?:16|17|20|24)",
+                            re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One walk of `folder`; all paths are POSIX strings relative to it, in sorted order."""
+
+    folder: Path
+    images: pd.DataFrame            # image_id, path, owner (the data set whose folder holds it, or "")
+    others: tuple[str, ...]         # every file that is no image
+
+    def named(self, pattern: str) -> list[str]:
+        """Files whose whole name matches the regular expression, case ignored."""
+        name = re.compile(pattern, re.IGNORECASE)
+        return [path for path in self.others if name.fullmatch(path.rpartition("/")[2])]
+
+
+def list_folder(folder: Path) -> Listing:
+    """Walk `folder`: links followed, hidden files and macOS's leavings not. Raises DataError if it cannot."""
+    if not folder.is_dir():
+        raise DataError.about("missing folder", str(folder), "Give the folder of images and label file.")
+    images, others, seen = [], [], set()
+    for base, folders, names in os.walk(folder, followlinks=True, onerror=_unlisted):
+        real = os.path.realpath(base)
+        if real in seen:            # a link back up would go round for ever
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        prefix = "" if base == str(folder) else Path(base).relative_to(folder).as_posix() + "/"
+        owner = _owner(prefix)
+        for name in sorted(name for name in names if not name.startswith(".")):
+            match = _IMAGE_ENDING.fullmatch(name)
+            if not match:
+                others.append(prefix + name)
+            elif owner is not None and not _NOT_A_PHOTOGRAPH.search(match[1]):
+                images.append((match[1].removesuffix("_downsampled"), prefix + name, owner))
+    table = pd.DataFrame(images, columns=["image_id", "path", "owner"], dtype="str")
+    return Listing(folder, table, tuple(sorted(others)))
+
+
+def read_table(listing: Listing, file: str, needed: list[str], optional: list[str]
+               ) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The `needed` and `optional` columns of a table as text, with `line` ("file:number"); and its problems.
+
+    Commas, semicolons or tabs, quoted or not; case and outer spaces of column names are ignored. A missing
+    optional column is all NA and a problem; a missing needed one raises DataError.
+    """
+    table = _read_text(listing.folder / file, file)
+    table.columns = [str(name).strip().casefold() for name in table.columns]
+    wanted = {name.casefold(): name for name in [*needed, *optional]}
+    missing = [name for key, name in wanted.items() if key not in table.columns]
+    for name in missing:
+        if name in needed:
+            raise DataError.about("missing column", file, f"Column {name!r} is not among "
+                                  f"{', '.join(table.columns)}: fetch the official release's table again.")
+    lines = [f"{file}:{number}" for number in range(2, len(table) + 2)]
+    table = table.reindex(columns=list(wanted)).rename(columns=wanted).astype("str").assign(line=lines)
+    remedies = [_without(name) for name in missing]
+    return table, problem_table("missing column", remedies, file=[file] * len(missing))
+
+
+def image_ids(column: pd.Series) -> pd.Series:
+    """ISIC ids of a table's image column: no file ending, no `_downsampled`; blank becomes NA."""
+    ending = r"(?:_downsampled)?(?:\.(?:jpe?g|png))?$"
+    ids = column.str.strip().str.replace(ending, "", regex=True, case=False)
+    return ids.mask(ids == "")
+
+
+def _owner(prefix: str) -> str | None:
+    """The data set that the innermost telling folder means; "" if none tells, None for another release."""
+    for part in reversed(prefix.split("/")):
+        if _OTHER_RELEASE.search(part):
+            return None
+        for record in DATASETS.values():
+            if re.search(record.folders, part, re.IGNORECASE):
+                return record.name
+    return ""
+
+
+def _read_text(path: Path, file: str) -> pd.DataFrame:
+    try:
+        with path.open(encoding="utf-8-sig") as lines:
+            header = lines.readline()
+        separator = max(",\t;", key=header.count)
+        return pd.read_csv(path, sep=separator, dtype="str", encoding="utf-8-sig", quoting=csv.QUOTE_MINIMAL)
+    except (OSError, UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+        raise DataError.about("unreadable table", file, f"Fetch it again ({str(error).strip()}).") from error
+
+
+def _without(column: str) -> str:
+    if column == "lesion_id":
+        return ("Column 'lesion_id' is missing, so each image counts as its own lesion and a split can leak: "
+                "fetch the official release's table again.")
+    return f"Column {column!r} is missing and left empty: fetch the official release's table again."
+
+
+def _unlisted(error: OSError) -> None:
+    remedy = f"Check who may read it ({error.strerror})."
+    raise DataError.about("unreadable folder", str(error.filename), remedy) from error

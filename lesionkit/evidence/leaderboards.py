@@ -1,0 +1,92 @@
+"""Metrics of every model in a table of predictions: inside, outside by source, and the drop between them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from lesionkit.evidence import metrics
+from lesionkit.evidence import predictions as table_of
+from lesionkit.evidence.metrics import METRICS
+from lesionkit.evidence.predictions import PredictionError
+
+
+def leaderboard(predictions: pd.DataFrame, *, split: str = "test",
+                where: Sequence[bool] | None = None) -> pd.DataFrame:
+    """One row a model: model, n (images), lesions, the nine METRICS, note; the best balanced accuracy first.
+
+    note names each undefined metric with its reason, and is empty where there is none.
+    split, where, errors: as in `predictions.by_model`.
+    """
+    tables = table_of.by_model(predictions, split=split, where=where)
+    board = pd.DataFrame([{"model": name, **_summary(table)} for name, table in tables.items()])
+    return board.sort_values("balanced_accuracy", ascending=False, kind="stable", ignore_index=True)
+
+
+def by_class(predictions: pd.DataFrame, *, split: str = "test",
+             where: Sequence[bool] | None = None) -> pd.DataFrame:
+    """The `metrics.per_class` table of every model, below one another; the first column is the model."""
+    tables = table_of.by_model(predictions, split=split, where=where)
+    parts = {name: metrics.per_class(*_arrays(table)) for name, table in tables.items()}
+    return pd.concat(parts, names=["model"]).reset_index("model").reset_index(drop=True)
+
+
+def by_source(predictions: pd.DataFrame, split_table: pd.DataFrame, *,
+              split: str = "external") -> pd.DataFrame:
+    """Leaderboards of all images and of each source, with SCC merged into akiec and without the SCC images.
+
+    split_table: image_id, source, source_dx (the release's own label); one row an image.
+    Adds two columns to `leaderboard`: source ("all" first) and scc ("merged" or "without"). A combination
+    without an image is left out. Raises PredictionError for images that the split table lacks.
+    """
+    chosen = predictions[predictions["split"] == split]
+    known = split_table.set_index("image_id")
+    unknown = chosen.loc[~chosen["image_id"].isin(known.index), "image_id"]
+    if chosen.empty or len(unknown):
+        missing = f"{unknown.nunique()} images are not in the split table"
+        fault = missing if len(unknown) else f"there is no {split} image"
+        raise PredictionError(f"{fault}: predictions and split are of different runs; make them again")
+    source = chosen["image_id"].map(known["source"]).to_numpy()
+    scc = (chosen["image_id"].map(known["source_dx"]) == "SCC").to_numpy()
+    boards = []
+    for name in ["all", *sorted(set(source))]:
+        here = np.full(len(chosen), True) if name == "all" else source == name
+        for label, mask in {"merged": here, "without": here & ~scc}.items():
+            if mask.any():
+                boards.append(leaderboard(chosen, split=split, where=mask).assign(source=name, scc=label))
+    board = pd.concat(boards, ignore_index=True)
+    return board[["source", "scc", *board.columns.drop(["source", "scc"])]]
+
+
+def drop(internal: pd.DataFrame, external: pd.DataFrame, names: Sequence[str] = METRICS) -> pd.DataFrame:
+    """What each model loses from one leaderboard to the other: model, metric, internal, external, drop, note.
+
+    names: the metrics. drop = internal − external, positive for a loss; NaN, with its note, where either is.
+    Models in the order of `internal`. Raises ValueError unless both hold the same models, each once.
+    """
+    inside, outside = internal.set_index("model"), external.set_index("model")
+    if sorted(inside.index) != sorted(outside.index) or not inside.index.is_unique:
+        raise ValueError("the leaderboards must hold the same models, each once, but hold "
+                         f"{list(inside.index)} and {list(outside.index)}: choose one source and one scc")
+    return pd.DataFrame([_drop_row(model, metric, inside.loc[model], outside.loc[model])
+                         for model in inside.index for metric in names])
+
+
+def _drop_row(model: str, metric: str, inside: pd.Series, outside: pd.Series) -> dict:
+    sides = {"internal": inside, "external": outside}
+    notes = [f"{side}: {row['note']}" for side, row in sides.items() if pd.isna(row[metric])]
+    return {"model": model, "metric": metric, "internal": inside[metric], "external": outside[metric],
+            "drop": inside[metric] - outside[metric], "note": "; ".join(notes)}
+
+
+def _summary(table: pd.DataFrame) -> dict:
+    y, p = _arrays(table)
+    reasons: dict[str, list[str]] = {}
+    for metric, reason in metrics.undefined(y).items():
+        reasons.setdefault(reason, []).append(metric)
+    note = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
+    return {"n": len(y), "lesions": table["lesion_id"].nunique(), **metrics.overall(y, p), "note": note}
+
+
+def _arrays(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    return table_of.targets(table), table_of.probabilities(table)

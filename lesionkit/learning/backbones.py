@@ -1,0 +1,141 @@
+"""The backbones: a line each. Any other timm name works too."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import timm
+import torch
+from torch import nn
+
+from lesionkit.data.records import CLASSES
+from lesionkit.learning.baseline import BaselineCNN
+
+
+class WeightsError(RuntimeError):
+    """Weights that were asked for cannot be had. The message says what to do."""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """What a backbone needs to be told; everything else is timm's to know."""
+
+    name: str  # the timm name, or `baseline_cnn`
+    cam: str  # the module whose output Grad-CAM reads: the last one with positions
+    tokens: int = 0  # prefix tokens before the patch tokens of a transformer; -1: the output is a feature map in NHWC
+
+
+BACKBONES = {
+    b.name: b
+    for b in (
+        Backbone("baseline_cnn", cam="features.9"),
+        Backbone("resnet50", cam="layer4"),
+        Backbone("densenet121", cam="features.norm5"),
+        Backbone("efficientnet_b3", cam="bn2"),
+        Backbone("convnext_tiny", cam="stages.3"),
+        Backbone("mobilenetv3_large_100", cam="blocks.6"),
+        Backbone("vit_base_patch16_224", cam="blocks.11.norm1", tokens=1),
+    )
+}
+
+
+def backbone(name: str) -> Backbone:
+    """The record of `name`; for a timm name without one, Grad-CAM reads timm's last feature stage.
+
+    Raises ValueError with close names where timm does not know it.
+    """
+    if name in BACKBONES:
+        return BACKBONES[name]
+    if not timm.is_model(name.split(".")[0]):
+        close = timm.list_models(f"*{name.split('_')[0]}*")[:5]
+        raise ValueError(f"no backbone {name!r}: use one of {', '.join(BACKBONES)}, or a timm name such as {close}")
+    with torch.device("meta"):
+        model = timm.create_model(name)
+    info = model.feature_info[-1] if getattr(model, "feature_info", None) else {}
+    if getattr(model, "num_prefix_tokens", None) is not None:  # a plain vision transformer
+        return Backbone(name, cam=f"blocks.{len(model.blocks) - 1}.norm1", tokens=model.num_prefix_tokens)
+    return Backbone(name, cam=info.get("module", ""), tokens=-1 if getattr(model, "output_fmt", "NCHW") == "NHWC" else 0)
+
+
+def normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of RGB in [0, 1] that the backbone's pretrained weights expect."""
+    if name == "baseline_cnn":
+        return (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+    config = timm.get_pretrained_cfg(name)
+    return tuple(config.mean), tuple(config.std)
+
+
+def build(name: str, size: int, weights: str = "none", *, weights_dir: str = "", drop_rate: float = 0.0,
+          drop_path_rate: float = 0.0) -> tuple[nn.Module, str]:  # fmt: skip
+    """The network for images of `size` px and seven classes, and which weights it got: imagenet, none, or a file's name.
+
+    `weights` is imagenet, none, a folder of .safetensors under timm's names, or auto: the first of timm's hub,
+    `weights_dir` and none that can be had. Raises WeightsError where what was asked for cannot be had.
+    """
+    backbone(name)  # an unknown name stops here
+    if name == "baseline_cnn":  # has no published weights: `none` whatever was asked for
+        return BaselineCNN(len(CLASSES), drop_rate), "none"
+    source, used = _source(name, weights, weights_dir)
+    options = {"num_classes": len(CLASSES), "drop_rate": drop_rate, **source}
+    config = timm.get_pretrained_cfg(name)
+    if config is not None and config.fixed_input_size:
+        options["img_size"] = size  # position embeddings are resampled to it
+    with_depth = {"drop_path_rate": drop_path_rate} if drop_path_rate else {}
+    try:
+        return timm.create_model(name, **options, **with_depth), used
+    except TypeError:  # a family without stochastic depth (DenseNet)
+        return timm.create_model(name, **options), used
+
+
+def _source(name: str, weights: str, weights_dir: str) -> tuple[dict, str]:
+    if weights == "none":
+        return {}, "none"
+    if weights == "imagenet" or (weights == "auto" and hub_reachable(name)):
+        if not hub_reachable(name):
+            raise WeightsError(
+                f"the ImageNet weights of {name} cannot be downloaded: connect to the network, or give a folder with "
+                f"{name}.safetensors (--set weights=DIR), or train from scratch (--set weights=none)"
+            )
+        return {"pretrained": True}, "imagenet"
+    folder = Path(weights_dir if weights == "auto" else weights)
+    files = sorted([*folder.glob(f"{name}.safetensors"), *folder.glob(f"{name}.*.safetensors")])
+    if files:
+        return {"pretrained": True, "pretrained_cfg_overlay": {"file": str(files[0])}}, files[0].name
+    if weights == "auto":
+        return {}, "none"
+    raise WeightsError(f"no {name}.safetensors in {folder.resolve()}: put it there, or use --set weights=none")
+
+
+def hub_reachable(name: str) -> bool:
+    """Whether timm's hub, or a copy of the weights in the local cache, answers within three seconds."""
+    import requests
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    config = timm.get_pretrained_cfg(name)
+    repo = getattr(config, "hf_hub_id", None)
+    if repo and isinstance(try_to_load_from_cache(repo, "model.safetensors"), str):
+        return True
+    if constants.HF_HUB_OFFLINE or not repo:
+        return False
+    try:
+        return requests.head(f"{constants.ENDPOINT}/{repo}", timeout=3, allow_redirects=True).ok
+    except requests.RequestException:
+        return False
+
+
+def parameter_groups(model: nn.Module, pretrained: bool) -> list[list[nn.Parameter]]:
+    """Trainable parameters as [lower, upper, head]: the halves of the body in depth, then the classifier.
+
+    One group alone where nothing is pretrained, since then nothing is worth freezing.
+    """
+    if not pretrained:
+        return [list(model.parameters())]
+    head = {id(p) for p in model.get_classifier().parameters()}
+    depths = timm.models.group_parameters(model, model.group_matcher(coarse=True))  # depth -> parameter names
+    named = dict(model.named_parameters())
+    middle = math.ceil(len(depths) / 2)
+    groups: list[list[nn.Parameter]] = [[], [], []]
+    for i, (_, names) in enumerate(sorted(depths.items())):
+        for parameter in (named[n] for n in names):
+            groups[2 if id(parameter) in head else int(i >= middle)].append(parameter)
+    return groups

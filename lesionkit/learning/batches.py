@@ -1,0 +1,160 @@
+"""Batches from the pixel store: class-balanced sampling, augmentation on the whole batch.
+
+Random numbers are drawn first, from a generator that depends on the seed and the epoch alone, then applied. So an
+epoch can be made again after a crash, and no state has to be saved.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lesionkit.data.records import CLASSES
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How strongly training images are changed. Fields as in `Study`."""
+
+    flips: bool = True
+    rotation: float = 15.0
+    crop: float = 0.6
+    colour: float = 0.2
+
+
+def draw_views(n: int, how: Augmentation, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Parameters of `n` random views: an affine map (n, 2, 3) from output to input, a colour matrix (n, 3, 3), an offset (n, 3).
+
+    The affine map composes random-resized crop, rotation and a dihedral flip, so that pixels are interpolated once.
+    """
+
+    def uniform(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(n, generator=generator)
+
+    area, log_ratio = uniform(how.crop, 1.0), uniform(-0.29, 0.29) * (how.crop < 1)  # sides 3:4 to 4:3
+    sides = torch.stack([(area * log_ratio.exp()).sqrt(), (area / log_ratio.exp()).sqrt()], 1).clamp(max=1)  # (n, 2)
+    centre = torch.stack([uniform(-1, 1), uniform(-1, 1)], 1) * (1 - sides)  # the crop stays inside the frame
+    angle = uniform(-how.rotation, how.rotation).deg2rad()
+    cos, sin = angle.cos(), angle.sin()
+    turn = torch.stack([cos, -sin, sin, cos], 1).view(n, 2, 2)
+    if how.flips:
+        turn = turn @ dihedral(torch.randint(8, (n,), generator=generator))
+    affine = torch.cat([sides[:, :, None] * turn, centre[:, :, None]], 2)  # (n, 2, 3)
+    return affine, *_draw_colour(how.colour, uniform)
+
+
+def dihedral(k: Tensor) -> Tensor:
+    """The 2×2 matrices of the dihedral views `k` (n,), 0 to 7: four quarter turns, without and with a flip."""
+    angle = (k % 4) * (torch.pi / 2)
+    cos, sin = angle.cos().round(), angle.sin().round()
+    mirror = torch.where(k >= 4, -1.0, 1.0)
+    return torch.stack([cos * mirror, -sin, sin * mirror, cos], 1).view(-1, 2, 2)
+
+
+def _draw_colour(strength: float, uniform) -> tuple[Tensor, Tensor]:
+    """Brightness, contrast, saturation and hue as one matrix on RGB (n, 3, 3) and an offset (n, 3)."""
+    grey = torch.tensor([0.299, 0.587, 0.114]).expand(3, 3)  # luma, ITU-R BT.601
+    eye = torch.eye(3)
+    saturation, contrast = (uniform(1 - strength, 1 + strength)[:, None, None] for _ in range(2))
+    channels = torch.stack([uniform(1 - strength / 2, 1 + strength / 2) for _ in range(3)], 1)  # a colour cast
+    brightness = uniform(-strength, strength)[:, None] / 2
+    matrix = contrast * channels[:, :, None] * (saturation * eye + (1 - saturation) * grey)
+    offset = brightness + 0.5 * (1 - contrast[:, :, 0])  # contrast turns about mid-grey
+    return matrix, offset.expand(-1, 3)
+
+
+def apply_views(x: Tensor, affine: Tensor, matrix: Tensor, offset: Tensor, size: int) -> Tensor:
+    """Images (n, 3, H, W) in [0, 1] seen through drawn views, as (n, 3, size, size) in [0, 1]."""
+    grid = F.affine_grid(affine, [len(x), 3, size, size], align_corners=False)
+    x = F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    coloured = torch.baddbmm(offset[:, :, None], matrix, x.flatten(2)).view(len(x), 3, size, size)
+    return coloured.clamp_(0, 1).contiguous(memory_format=torch.channels_last)
+
+
+def to_float(images: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+    """uint8 (n, H, W, 3) as float (n, 3, H, W) in [0, 1], channels-last in memory."""
+    return torch.from_numpy(images).to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
+
+
+def normalise(x: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """(n, 3, H, W) in [0, 1] as the backbone expects it, in a new tensor."""
+    shape = (1, 3, 1, 1)
+    return (x - x.new_tensor(mean).view(shape)) / x.new_tensor(std).view(shape)
+
+
+def sampling_weights(y: np.ndarray, balance: float) -> np.ndarray:
+    """The chance (n,) of each image to be drawn: its class's count to the power of -balance, summing to 1."""
+    counts = np.bincount(y, minlength=len(CLASSES)).astype(float)
+    weights = counts[y] ** -balance
+    return weights / weights.sum()
+
+
+class TrainingBatches:
+    """One epoch of (x, y): x (B, 3, size, size) normalised, y (B, 7) class probabilities. Set `epoch` before each pass.
+
+    As many images an epoch as the training set has, drawn with replacement by `sampling_weights`; with balance 0, each
+    image once, in random order.
+    """
+
+    def __init__(self, images: np.ndarray, rows: np.ndarray, y: np.ndarray, *, size: int, batch_size: int, mean, std,
+                 augmentation: Augmentation, balance: float, mixup: float, seed: int, device: str):  # fmt: skip
+        self.images, self.rows, self.y = images, np.asarray(rows), np.asarray(y)
+        self.size, self.batch_size, self.mean, self.std = size, batch_size, mean, std
+        self.augmentation, self.balance, self.mixup = augmentation, balance, mixup
+        self.seed, self.device, self.epoch = seed, device, 0
+
+    def __len__(self) -> int:
+        return max(1, len(self.rows) // self.batch_size)  # a last small batch would upset batch normalisation
+
+    def order(self) -> np.ndarray:
+        """Which training images this epoch shows, and in which order: (n,) positions in `rows`."""
+        rng = np.random.default_rng([self.seed, self.epoch])
+        n = len(self.rows)
+        if self.balance == 0:
+            return rng.permutation(n)
+        return rng.choice(n, size=n, p=sampling_weights(self.y, self.balance))
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        order = self.order()
+        for i in range(len(self)):
+            chosen = order[i * self.batch_size : (i + 1) * self.batch_size]
+            x = to_float(self.images[self.rows[chosen]], self.device)  # (B, 3, H, W)
+            views = (t.to(self.device) for t in draw_views(len(x), self.augmentation, generator))
+            x = normalise(apply_views(x, *views, self.size), self.mean, self.std)
+            y = F.one_hot(torch.from_numpy(self.y[chosen]), len(CLASSES)).float().to(self.device)
+            yield self._mixed(x, y, generator) if self.mixup else (x, y)
+
+    def _mixed(self, x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Each image mixed with another of the batch, one share a batch (Zhang et al. 2018, arXiv:1710.09412)."""
+        state = int(torch.randint(2**31, (1,), generator=generator))
+        share = float(np.random.default_rng(state).beta(self.mixup, self.mixup))
+        other = torch.randperm(len(x), generator=generator).to(x.device)
+        return torch.lerp(x[other], x, share), torch.lerp(y[other], y, share)
+
+
+class PlainBatches:
+    """Every row once, in order, not augmented: (x, y), y (B,) class numbers. For validation and inference."""
+
+    def __init__(self, images: np.ndarray, rows: np.ndarray, y: np.ndarray, *, batch_size: int, mean, std, device: str):
+        self.images, self.rows, self.y = images, np.asarray(rows), np.asarray(y)
+        self.batch_size, self.mean, self.std, self.device = batch_size, mean, std, device
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for i in range(0, len(self.rows), self.batch_size):
+            x = to_float(self.images[self.rows[i : i + self.batch_size]], self.device)
+            yield normalise(x, self.mean, self.std), torch.from_numpy(self.y[i : i + self.batch_size]).to(self.device)
+
+
+def preview(images: np.ndarray, how: Augmentation, versions: int, size: int, seed: int) -> np.ndarray:
+    """uint8 (n, versions, size, size, 3): each image (n, H, W, 3) as training would see it, several times."""
+    generator = torch.Generator().manual_seed(seed)
+    repeated = to_float(np.repeat(images, versions, axis=0))
+    seen = apply_views(repeated, *draw_views(len(repeated), how, generator), size)
+    return (seen * 255).round().byte().permute(0, 2, 3, 1).numpy().reshape(len(images), versions, size, size, 3)

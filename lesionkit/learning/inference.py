@@ -1,0 +1,90 @@
+"""Probabilities for images, from a trained backbone; with test-time augmentation if asked for."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from lesionkit.data.pixels import Pixels, decode
+from lesionkit.data.records import CLASSES
+from lesionkit.learning import backbones
+from lesionkit.learning.batches import normalise, to_float
+from lesionkit.learning.training import default_device
+
+
+def load(folder: Path, device: str | None = None) -> tuple[nn.Module, dict[str, Any]]:
+    """The trained model of a folder models/<backbone>/, in evaluation mode, and its config.json.
+
+    Raises FileNotFoundError where training has not finished there, ValueError where the classes are not ours.
+    """
+    file = Path(folder) / "config.json"
+    if not file.exists():
+        raise FileNotFoundError(f"no trained model in {folder}: run notebook 02_train_backbone for it first")
+    config = json.loads(file.read_text())
+    if tuple(config["classes"]) != CLASSES:
+        raise ValueError(f"{file}: the classes are {config['classes']}, not {list(CLASSES)}: train it with this version")
+    model, _ = backbones.build(config["backbone"], config["study"]["size"], "none")
+    model.load_state_dict(load_file(Path(folder) / "weights.safetensors"))
+    model = model.to(device or default_device(), memory_format=torch.channels_last)
+    return model.eval().requires_grad_(False), config
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, config: dict[str, Any], images: np.ndarray, batch_size: int = 64) -> np.ndarray:
+    """Probabilities (n, 7), float32, of uint8 images (n, size, size, 3); averaged over the study's views (`tta`)."""
+    device = next(model.parameters()).device
+    mean, std = config["normalisation"]
+    batches = [
+        sum(model(view).softmax(1) for view in views(x, config["study"]["tta"])) / config["study"]["tta"]  # (B, 7)
+        for x in (
+            normalise(to_float(images[i : i + batch_size], device), mean, std) for i in range(0, len(images), batch_size)
+        )
+    ]
+    p = torch.cat(batches).double()
+    return (p / p.sum(1, keepdim=True)).float().cpu().numpy()
+
+
+def views(x: torch.Tensor, count: int) -> list[torch.Tensor]:
+    """The batch (n, 3, size, size) itself, or its eight dihedral views."""
+    if count == 1:
+        return [x]
+    turned = [x.rot90(k, (2, 3)) for k in range(4)]
+    return turned + [view.flip(3) for view in turned]
+
+
+def predict_rows(model: nn.Module, config: dict[str, Any], pixels: Pixels, image_ids: Sequence[str]) -> np.ndarray:
+    """Probabilities (n, 7) of images in the store, in the order of `image_ids`."""
+    rows = pixels.rows(image_ids)
+    chunks = [predict(model, config, np.asarray(pixels.images[rows[i : i + 512]])) for i in range(0, len(rows), 512)]
+    return np.concatenate(chunks) if chunks else np.zeros((0, len(CLASSES)), np.float32)
+
+
+def predict_files(run: Path, files: Sequence[Path], device: str | None = None) -> pd.DataFrame:
+    """One row a file and model of the run at `run`, and a row for their mean, `ensemble`: file, model, p_akiec … p_vasc, call.
+
+    Raises FileNotFoundError where the run holds no trained model, UnreadableImage for a file that is no image.
+    """
+    folders = sorted(path.parent for path in Path(run).glob("models/*/config.json"))
+    if not folders:
+        raise FileNotFoundError(f"no trained models in {run}/models: run the study first")
+    members, decoded = {}, {}
+    for folder in folders:
+        model, config = load(folder, device)
+        key = (config["study"]["size"], config["study"]["fit"])
+        if key not in decoded:
+            decoded[key] = np.stack([decode(file, *key) for file in files])
+        members[config["backbone"]] = predict(model, config, decoded[key])
+    members["ensemble"] = np.mean(list(members.values()), axis=0)
+    tables = [_as_table(files, name, p) for name, p in members.items()]
+    return pd.concat(tables).sort_values("file", kind="stable").reset_index(drop=True)
+
+
+def _as_table(files: Sequence[Path], name: str, p: np.ndarray) -> pd.DataFrame:
+    columns = {f"p_{dx}": p[:, k] for k, dx in enumerate(CLASSES)}
+    return pd.DataFrame({"file": [str(f) for f in files], "model": name, **columns, "call": np.take(CLASSES, p.argmax(1))})

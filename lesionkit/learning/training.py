@@ -1,0 +1,160 @@
+"""fit(): one backbone trained, its best epoch kept, resumable after any crash."""
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import timm
+import torch
+from fastai.callback.core import Callback, TrainEvalCallback
+from fastai.callback.schedule import ParamScheduler, combined_cos
+from fastai.data.core import DataLoaders
+from fastai.learner import Learner
+from fastai.optimizer import OptimWrapper
+from torch import nn
+
+from lesionkit import sources
+from lesionkit.data.pixels import Pixels
+from lesionkit.data.records import CLASSES
+from lesionkit.learning import backbones
+from lesionkit.learning.batches import Augmentation, PlainBatches, TrainingBatches
+from lesionkit.learning.callbacks import Epochs, Journal, precision, save
+from lesionkit.learning.progress import Progress
+from lesionkit.study import Study
+
+DEPTH_RATE = 0.3  # pretrained weights: the lower half learns at 0.3² of the rate of the head, the upper at 0.3
+TRAINED_BY = ("training.py", "callbacks.py", "batches.py", "baseline.py")  # a change of these makes trained models stale
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training: its folder, what made it, and a row an epoch."""
+
+    folder: Path
+    config: dict[str, Any]
+    history: pd.DataFrame
+
+
+def fit(name: str, pixels: Pixels, table: pd.DataFrame, study: Study, folder: Path, device: str | None = None) -> Trained:
+    """Train backbone `name` on the images that `table` (image_id, dx, split) calls train; choose the epoch on val.
+
+    Leaves weights.safetensors (the best epoch), history.csv and config.json in `folder`. Where these exist for the same
+    pixels, split, settings and training code they are reused; a run that was stopped goes on from its last epoch and ends as
+    if it had not been (on CPU, to the bit). No other rows of `table` are looked at.
+    """
+    study, folder, device = study.for_backbone(name), Path(folder), device or default_device()
+    table = table[table["split"].isin(("train", "val"))]
+    made_from = fingerprint(name, pixels, table, study)
+    if (done := finished(folder)) and done.config["fingerprint"] == made_from:
+        return done
+    folder.mkdir(parents=True, exist_ok=True)
+    with _own_randomness(study.seed):
+        model, used = backbones.build(name, study.size, study.weights, weights_dir=study.weights_dir,
+                                      drop_rate=study.drop_rate, drop_path_rate=study.drop_path_rate)  # fmt: skip
+        model = model.to(device, memory_format=torch.channels_last)
+        learner = _learner(model, _loaders(name, pixels, table, study, device), study, pretrained=used != "none")
+        journal = Journal(folder, made_from, study)
+        start = journal.resume(learner)
+        _train(learner, study, journal, start, Progress(folder / "progress.json", name), device)
+    return _finish(folder, name, study, used, made_from, journal, device, model)
+
+
+def _loaders(name: str, pixels: Pixels, table: pd.DataFrame, study: Study, device: str) -> DataLoaders:
+    mean, std = backbones.normalisation(name)
+    common = {"batch_size": study.batch_size, "mean": mean, "std": std, "device": device}
+    rows = {part: pixels.rows(group["image_id"]) for part, group in table.groupby("split")}
+    y = {part: targets(group) for part, group in table.groupby("split")}
+    how = Augmentation(study.flips, study.rotation, study.crop, study.colour)
+    train = TrainingBatches(pixels.images, rows["train"], y["train"], size=study.size, augmentation=how, balance=study.balance,
+                            mixup=study.mixup, seed=study.seed, **common)  # fmt: skip
+    valid = PlainBatches(pixels.images, rows["val"], y["val"], **common)
+    return DataLoaders(train, valid, device=torch.device(device))
+
+
+def targets(table: pd.DataFrame) -> np.ndarray:
+    """Class numbers (n,) of the column dx, in the order of CLASSES."""
+    return pd.Categorical(table["dx"], categories=list(CLASSES)).codes.astype(np.int64)
+
+
+def _learner(model: nn.Module, loaders: DataLoaders, study: Study, pretrained: bool) -> Learner:
+    loss = nn.CrossEntropyLoss(label_smoothing=study.label_smoothing)
+    optimiser = partial(OptimWrapper, opt=partial(torch.optim.AdamW, fused=True))
+    groups = partial(_decay_groups, pretrained=pretrained)
+    learner = Learner(loaders, model, loss, optimiser, lr=study.lr, splitter=groups, default_cbs=False, cbs=TrainEvalCallback)
+    learner.create_opt()
+    return learner
+
+
+def _decay_groups(model: nn.Module, pretrained: bool) -> list[list[nn.Parameter]]:
+    """The backbone's groups, each parted into what decays and what does not (norms, biases; as timm does)."""
+    groups = backbones.parameter_groups(model, pretrained)
+    return [[p for p in group if (p.ndim > 1) == decays] for group in groups for decays in (True, False)]
+
+
+def _train(learner: Learner, study: Study, journal: Journal, start: int, progress: Progress, device: str) -> None:
+    if start >= study.epochs or journal.stale_for() >= study.patience:
+        return  # stopped after its last epoch, before it was written up
+    depth = len(learner.opt.param_lists) // 2
+    rates = np.array([study.lr * DEPTH_RATE ** (depth - 1 - i // 2) for i in range(2 * depth)])
+    decay = [study.weight_decay if i % 2 == 0 else 0.0 for i in range(2 * depth)]
+    callbacks: list[Callback] = [Epochs(study, rates, journal), journal, progress, *precision(study.precision, device)]
+    if study.schedule == "one_cycle":  # fastai's own, with the rates of our groups
+        callbacks.append(ParamScheduler({"lr": combined_cos(0.25, rates / 25, rates, rates / 1e5)}))
+    learner.fit(study.epochs, lr=list(rates), wd=decay, cbs=callbacks, start_epoch=start)
+
+
+def _finish(folder: Path, name: str, study: Study, used: str, made_from: str, journal: Journal, device: str, model: nn.Module) -> Trained:
+    best = journal.history[journal.best_epoch()]
+    config = {
+        "backbone": name, "weights": used, "classes": list(CLASSES), "parameters": sum(p.numel() for p in model.parameters()),
+        "normalisation": backbones.normalisation(name), "best_epoch": best["epoch"],
+        "best_balanced_accuracy": best["balanced_accuracy"], "fingerprint": made_from, "study": asdict(study),
+        "made_with": {"torch": torch.__version__, "timm": timm.__version__, "device": device, "machine": platform.machine()},
+    }  # fmt: skip
+    pd.DataFrame(journal.history).to_csv(folder / "history.csv", index=False)
+    os.replace(journal.best, folder / "weights.safetensors")
+    save(folder / "config.json", lambda path: path.write_text(json.dumps(config, indent=1)))  # last: says that all is there
+    journal.last.unlink()
+    return finished(folder)
+
+
+def finished(folder: Path) -> Trained | None:
+    """The training that `folder` holds complete, or None."""
+    if not all((folder / file).exists() for file in ("config.json", "history.csv", "weights.safetensors")):
+        return None
+    return Trained(folder, json.loads((folder / "config.json").read_text()), pd.read_csv(folder / "history.csv"))
+
+
+def fingerprint(name: str, pixels: Pixels, table: pd.DataFrame, study: Study) -> str:
+    """A hash of all that decides the weights: pixels, training and validation rows, settings, training code."""
+    rows = table.sort_values("image_id")[["image_id", "dx", "split"]].to_csv(index=False)
+    settings = {k: v for k, v in asdict(study).items() if k not in NOT_TRAINING}
+    code = sources.code_hash(Path(__file__).with_name(file) for file in TRAINED_BY)
+    parts = [name, pixels.fingerprint, rows, json.dumps(settings, sort_keys=True), code]
+    return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+
+
+# What a study says of other things than training.
+NOT_TRAINING = ("name", "title", "backbones", "backbone", "phantoms", "phantom_size", "split", "fractions", "tta", "explained")
+
+
+def default_device() -> str:
+    """cuda, mps or cpu: the best that is here."""
+    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+@contextmanager
+def _own_randomness(seed: int) -> Iterator[None]:
+    """Global random numbers of torch start at `seed` inside, and are as they were after."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield

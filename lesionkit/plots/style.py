@@ -1,0 +1,90 @@
+"""One look for every figure: a colour that is fixed for each class, model and split, and legible type.
+
+Class and model colours are from Paul Tol's "bright" and "muted" schemes (personal.sron.nl/~pault), which
+readers with a colour-vision deficiency can tell apart; the grey of "bright" is darkened to show on white.
+Figures are 7 in wide, as a notebook cell or a page is.
+"""
+
+import colorsys
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import MappingProxyType
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+WIDTH = 7.0  # inches
+
+CLASS_COLOURS = MappingProxyType({
+    "akiec": "#AA3377", "bcc": "#CCBB44", "bkl": "#228833", "df": "#444444",
+    "mel": "#EE6677", "nv": "#4477AA", "vasc": "#66CCEE",
+})
+MODEL_COLOURS = MappingProxyType({
+    "baseline_cnn": "#999933", "resnet50": "#332288", "densenet121": "#117733", "efficientnet_b3": "#CC6677",
+    "convnext_tiny": "#44AA99", "mobilenetv3_large_100": "#DDAA33", "vit_base_patch16_224": "#882255",
+    "ensemble": "#000000",
+})
+MODEL_LABELS = MappingProxyType({
+    "baseline_cnn": "Baseline CNN", "resnet50": "ResNet-50", "densenet121": "DenseNet-121",
+    "efficientnet_b3": "EfficientNet-B3", "convnext_tiny": "ConvNeXt-T",
+    "mobilenetv3_large_100": "MobileNetV3-L", "vit_base_patch16_224": "ViT-B/16", "ensemble": "Ensemble",
+})
+SPLIT_COLOURS = MappingProxyType({
+    "train": "#4477AA", "val": "#CCBB44", "test": "#EE6677", "external": "#444444",
+})
+METRIC_LABELS = MappingProxyType({
+    "accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro F1",
+    "weighted_f1": "Weighted F1", "macro_auc": "Macro AUC", "micro_auc": "Micro AUC",
+    "melanoma_auc": "Melanoma AUC", "melanoma_sensitivity": "Melanoma sensitivity",
+    "melanoma_specificity": "Melanoma specificity",
+})
+MISSING = "#DDDDDD"
+
+_STYLE = MappingProxyType({
+    "font.size": 9, "axes.labelsize": 9, "axes.titlesize": 10, "xtick.labelsize": 8.5, "ytick.labelsize": 8.5,
+    "legend.fontsize": 8, "legend.frameon": False, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.edgecolor": "#444444", "axes.linewidth": 0.8, "axes.axisbelow": True, "axes.grid": False,
+    "grid.color": "#DDDDDD", "grid.linewidth": 0.6, "lines.linewidth": 1.5, "figure.dpi": 110,
+    "figure.constrained_layout.use": True,
+})
+
+
+@contextmanager
+def use_style() -> Iterator[None]:
+    """The look of these figures within a `with`, or within a function decorated by `@use_style()`.
+
+    Every plot of this package is decorated, so a notebook needs it only for figures of its own. Matplotlib's
+    settings are as before afterwards.
+    """
+    with plt.rc_context(dict(_STYLE)):
+        yield
+
+
+def legend_above(ax: Axes, columns: int, **options) -> None:
+    """The legend over the axes, where it hides no data."""
+    ax.legend(ncols=columns, loc="lower center", bbox_to_anchor=(0.5, 1), columnspacing=1.2, **options)
+
+
+def axes(ax: Axes | None, height: float, width: float = WIDTH) -> Axes:
+    """`ax` itself, or the axes of a new figure of `width` × `height` inches."""
+    return plt.subplots(figsize=(width, height))[1] if ax is None else ax
+
+
+def model_colour(name: str) -> str:
+    """The colour of a model, #RRGGBB; of one that the study does not name, always the same from its name."""
+    if name in MODEL_COLOURS:
+        return MODEL_COLOURS[name]
+    digest = hashlib.sha256(name.encode()).digest()  # not hash(): that differs from one process to the next
+    channels = colorsys.hls_to_rgb(digest[0] / 256, 0.35 + 0.2 * digest[1] / 256, 0.65)
+    return "#" + "".join(f"{round(255 * channel):02X}" for channel in channels)
+
+
+def model_label(name: str) -> str:
+    """A model's name as readers know it; the timm name itself where the study does not name the model."""
+    return MODEL_LABELS.get(name, name)
+
+
+def metric_label(name: str) -> str:
+    """A metric's name in words."""
+    return METRIC_LABELS.get(name, name.replace("_", " ").capitalize())

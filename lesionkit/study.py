@@ -1,0 +1,187 @@
+"""The frozen configuration of a study: load, override, validate, fingerprint."""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+STUDIES = Path(__file__).parent / "studies"
+
+
+class StudyError(ValueError):
+    """A study that cannot be run as written. The message names the key, its value and the remedy."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study. Every field can be set in its TOML file, or with `--set key=value`."""
+
+    name: str
+    title: str = ""
+    seed: int = 0
+
+    # data: phantoms are written if `phantoms` is above 0, else the folder is given with --data
+    phantoms: int = 0  # how many synthetic internal images
+    phantom_size: int = 96  # px
+    split: str = "lesion"  # lesion | image_leaky (siblings of a lesion on both sides: published set-ups only)
+    fractions: tuple[float, ...] = (0.70, 0.15, 0.15)  # train, validation, test
+    size: int = 224  # px, what the backbones see
+    fit: str = "squash"  # how the frame becomes a square: squash | pad | crop
+
+    # backbones: any timm name; weights: auto | imagenet | none | a folder of .safetensors
+    backbones: tuple[str, ...] = ("baseline_cnn",)
+    weights: str = "auto"
+    weights_dir: str = ""  # where `auto` looks when timm's hub cannot be reached
+
+    # training
+    epochs: int = 20
+    batch_size: int = 32
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+    drop_rate: float = 0.1  # dropout before the classifier
+    drop_path_rate: float = 0.1  # stochastic depth, where the backbone has it
+    label_smoothing: float = 0.1
+    mixup: float = 0.0  # alpha of the beta distribution; 0 is off
+    balance: float = 1.0  # sampling weight n_class ** -balance: 0 natural, 1 every class equally often
+    schedule: str = "one_cycle"  # one_cycle | plateau
+    frozen_epochs: int = 1  # pretrained weights: epochs for the head, then as many for the upper half
+    patience: int = 8  # epochs without a better validation score before training stops
+    precision: str = "auto"  # auto | fp32 | bf16 | fp16
+
+    # augmentation, on the batch
+    flips: bool = True  # the eight dihedral views
+    rotation: float = 15.0  # degrees, either way
+    crop: float = 0.6  # smallest share of the area that a random-resized crop keeps; 1 is off
+    colour: float = 0.2  # strength of brightness, contrast, saturation and hue changes; 0 is off
+
+    tta: int = 1  # views averaged at inference: 1, or the 8 dihedral ones
+
+    # explanations
+    explained: int = 1  # images of each class and outcome in the Grad-CAM gallery
+
+    # a table a backbone with the fields it sets differently, e.g. [backbone.resnet50] epochs = 5
+    backbone: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the images are phantoms; figures then say so."""
+        return self.phantoms > 0
+
+    def for_backbone(self, name: str) -> "Study":
+        """The study as `name` is trained in it: its own table laid over the rest."""
+        return dataclasses.replace(self, **self.backbone.get(name, {}), backbone={})
+
+    def fingerprint(self, *fields: str) -> str:
+        """A short hash of the named fields, or of all."""
+        values = dataclasses.asdict(self)
+        chosen = {key: values[key] for key in fields or values}
+        return hashlib.blake2b(json.dumps(chosen, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+CHOICES = {
+    "split": ("lesion", "image_leaky"),
+    "fit": ("squash", "pad", "crop"),
+    "schedule": ("one_cycle", "plateau"),
+    "precision": ("auto", "fp32", "bf16", "fp16"),
+    "tta": (1, 8),
+}
+RANGES = {  # smallest and largest
+    "phantoms": (0, 100_000), "phantom_size": (32, 512), "size": (32, 1024), "epochs": (1, 1000),
+    "batch_size": (1, 4096), "lr": (1e-7, 1.0), "weight_decay": (0, 1), "drop_rate": (0, 0.9),
+    "drop_path_rate": (0, 0.9), "label_smoothing": (0, 0.5), "mixup": (0, 10), "balance": (0, 1),
+    "frozen_epochs": (0, 100), "patience": (1, 1000), "rotation": (0, 180), "crop": (0.05, 1), "colour": (0, 1),
+    "explained": (1, 20),
+}  # fmt: skip
+FIXED = ("name", "title", "seed", "phantoms", "phantom_size", "split", "fractions", "fit", "backbones", "backbone",
+         "explained")  # of the study as a whole: a [backbone.X] table cannot set them
+
+
+def available() -> list[str]:
+    """Names of the studies that ship with the package."""
+    return sorted(path.stem for path in STUDIES.glob("*.toml"))
+
+
+def load(name: str, overrides: Iterable[str] = ()) -> Study:
+    """The study `name`: one that ships, or the path of a TOML file, with `key=value` laid over it.
+
+    A value is TOML (`epochs=1`, `backbones=["resnet50"]`, `backbone.resnet50.lr=1e-4`); what is not, is text.
+    Raises StudyError for a study, key or value that cannot be.
+    """
+    path = Path(name) if name.endswith(".toml") else STUDIES / f"{name}.toml"
+    if not path.is_file():
+        raise StudyError(f"no study {name!r}: use one of {', '.join(available())}, or the path of a .toml file")
+    try:
+        values = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"{path} is not valid TOML: {error}") from error
+    for item in overrides:
+        _merge(values, _parse(item))
+    return _build(path.stem, values)
+
+
+def _parse(item: str) -> dict:
+    key, equals, value = item.partition("=")
+    if not equals:
+        raise StudyError(f"--set {item!r}: write key=value")
+    try:
+        return tomllib.loads(f"{key} = {value}")
+    except tomllib.TOMLDecodeError:
+        try:
+            return tomllib.loads(f"{key} = {json.dumps(value)}")
+        except tomllib.TOMLDecodeError as error:
+            raise StudyError(f"--set {item!r}: {key!r} is not a key; write key=value") from error
+
+
+def _merge(values: dict, more: dict) -> None:
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(values.get(key), dict):
+            _merge(values[key], value)
+        else:
+            values[key] = value
+
+
+def _build(name: str, values: dict) -> Study:
+    values = {key: _checked(key, value) for key, value in values.items()}
+    study = Study(**{"name": name} | values)
+    if not study.backbones or len(set(study.backbones)) != len(study.backbones):
+        raise StudyError(f"backbones = {list(study.backbones)}: name at least one, and each once")
+    if len(study.fractions) != 3 or abs(sum(study.fractions) - 1) > 1e-6 or min(study.fractions) <= 0:
+        raise StudyError(f"fractions = {list(study.fractions)}: three shares above 0 that sum to 1")
+    for backbone, table in study.backbone.items():
+        fixed = sorted(set(table) & set(FIXED))
+        if fixed:
+            raise StudyError(f"backbone.{backbone}.{fixed[0]}: holds for the whole study; set {fixed[0]} instead")
+        for key, value in table.items():
+            _checked(key, value)
+    return study
+
+
+def _checked(key: str, value: Any) -> Any:
+    fields = {f.name: f.type for f in dataclasses.fields(Study)}
+    if key not in fields:
+        close = difflib.get_close_matches(key, fields, 1)
+        raise StudyError(f"no key {key!r} in a study" + (f": did you mean {close[0]!r}?" if close else ""))
+    value = tuple(value) if isinstance(value, list) else value
+    value = float(value) if fields[key] is float and type(value) is int else value
+    if not _is(value, fields[key]):
+        raise StudyError(f"{key} = {value!r}: a {getattr(fields[key], '__name__', fields[key])} is needed")
+    if key in CHOICES and value not in CHOICES[key]:
+        raise StudyError(f"{key} = {value!r}: one of {', '.join(map(str, CHOICES[key]))}")
+    if key in RANGES and not RANGES[key][0] <= value <= RANGES[key][1]:
+        raise StudyError(f"{key} = {value!r}: between {RANGES[key][0]} and {RANGES[key][1]}")
+    return value
+
+
+def _is(value: Any, kind: Any) -> bool:
+    if kind in (int, float, str, bool):
+        return type(value) is kind
+    if kind == tuple[str, ...]:
+        return isinstance(value, tuple) and all(type(item) is str for item in value)
+    if kind == tuple[float, ...]:
+        return isinstance(value, tuple) and all(type(item) in (int, float) for item in value)
+    return isinstance(value, Mapping) and all(isinstance(item, Mapping) for item in value.values())

@@ -1,0 +1,177 @@
+"""The folder of a run, outputs/<study>/, and the only code that writes figures, tables and their manifest there."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+import lesionkit
+from lesionkit import study as studies
+from lesionkit.evidence import predictions
+from lesionkit.study import Study
+
+SYNTHETIC = "Synthetic images (phantoms): not evidence about skin"
+
+
+class MissingInput(FileNotFoundError):
+    """Something that an earlier notebook makes is not there yet. The message says which to run."""
+
+
+@dataclass
+class Run:
+    """One study in one folder, as one notebook sees it. Made by `Run.open`."""
+
+    study: Study
+    folder: Path
+    data: Path  # where the images are
+    notebook: str  # "03_ensemble"; its number starts the name of each figure and table
+    suffix: str = ""  # "resnet50": notebook 02 runs once a backbone
+    read: dict[str, str] = field(default_factory=dict)  # relative path -> hash of what this notebook has read
+
+    @classmethod
+    def open(cls, study: str, notebook: str, *, data: str = "", out: str = "../outputs", overrides: Iterable[str] = (),
+             suffix: str = "") -> "Run":  # fmt: skip
+        """The run of `study` under `out`. `data` is the folder of images; not needed for phantoms, nor a second time.
+
+        Raises StudyError where the study needs images and no folder is known.
+        """
+        settings = studies.load(study, overrides)
+        folder = Path(out).resolve() / settings.name
+        known = folder / "data.txt"  # stays on this machine: where the images were last time
+        if settings.synthetic:
+            root = folder / "data"
+        elif data:
+            root = Path(data).resolve()
+            if not root.is_dir():
+                raise studies.StudyError(f"--data {data}: no such folder")
+        elif known.exists():
+            root = Path(known.read_text().strip())
+        else:
+            raise studies.StudyError(f"study {settings.name} needs a folder of images: give it with --data DIR")
+        folder.mkdir(parents=True, exist_ok=True)
+        if not settings.synthetic:
+            known.write_text(f"{root}\n")
+        write_atomically(folder / "study.json", lambda path: path.write_text(json.dumps(asdict(settings), indent=1)))
+        return cls(settings, folder, root, notebook, suffix)
+
+    def figure(self, figure: Figure | Axes, name: str, *, gallery: bool = False) -> Figure:
+        """Save as PNG and PDF under figures/, or under galleries/ where it shows images of patients' skin."""
+        figure = figure.figure if isinstance(figure, Axes) else figure
+        if self.study.synthetic:
+            figure.text(0.995, 0.002, SYNTHETIC, ha="right", va="bottom", fontsize=7, color="0.4")
+        stem = self.path("galleries" if gallery else "figures", self._name(name))
+        for ending, options in ((".png", {"dpi": 200}), (".pdf", {"metadata": {"CreationDate": None}})):
+            self._write(stem.with_name(stem.name + ending), lambda path: figure.savefig(path, bbox_inches="tight", **options))
+        return figure
+
+    def table(self, table: pd.DataFrame, name: str, *, digits: int = 3) -> pd.DataFrame:
+        """Save as CSV (full precision) and LaTeX (booktabs, `digits` decimals) under tables/; returns it rounded, to be shown."""
+        stem = self.path("tables", self._name(name))
+        self._write(stem.with_name(stem.name + ".csv"), lambda path: table.to_csv(path, index=False))
+        rounded = table.round(digits)
+        latex = rounded.style.hide(axis="index").format(precision=digits, na_rep="--", escape="latex")
+        latex = latex.format_index(lambda label: str(label).replace("_", r"\_"), axis="columns")
+        self._write(stem.with_name(stem.name + ".tex"), lambda path: path.write_text(latex.to_latex(hrules=True)))
+        return rounded
+
+    def text(self, text: str, name: str) -> str:
+        """Save Markdown under tables/; returns it, to be shown."""
+        self._write(self.path("tables", self._name(name) + ".md"), lambda path: path.write_text(text))
+        return text
+
+    def save_csv(self, table: pd.DataFrame, *parts: str) -> None:
+        """Save a table that later notebooks read, such as splits/split.csv."""
+        self._write(self.path(*parts), lambda path: table.to_csv(path, index=False))
+
+    def save_predictions(self, table: pd.DataFrame, model: str) -> None:
+        """Save the checked predictions of a model as predictions/<model>.parquet."""
+        self._write(self.path("predictions", f"{model}.parquet"), lambda path: predictions.write(table, path))
+
+    def record(self, *paths: Path) -> None:
+        """Put files that something else has written (a model's) into the manifest."""
+        self._record({path: file_hash(path) for path in paths})
+
+    def split(self) -> pd.DataFrame:
+        """The split table: image_id, lesion_id, group_id, dataset, source, dx, source_dx, split."""
+        return pd.read_csv(self.input("01_eda", "splits", "split.csv"), dtype={"source_dx": str})
+
+    def index(self) -> pd.DataFrame:
+        """The index table of every image kept."""
+        return pd.read_csv(self.input("01_eda", "splits", "index.csv"))
+
+    def predictions(self) -> pd.DataFrame:
+        """The checked predictions of the study's backbones, one table, in the order of the study."""
+        files = [self.input(f"02_train_backbone with backbone={name}", "predictions", f"{name}.parquet")
+                 for name in self.study.backbones]  # fmt: skip
+        table = predictions.read(files)
+        known = set(pd.read_csv(self.input("01_eda", "splits", "split.csv"))["image_id"])
+        if not set(table["image_id"]) <= known:
+            raise MissingInput("predictions/ holds images that splits/split.csv does not: run 02_train_backbone again")
+        return table
+
+    def saved_table(self, maker: str, name: str) -> pd.DataFrame:
+        """A table that notebook `maker` saved, such as `03_leaderboard`."""
+        return pd.read_csv(self.input(maker, "tables", f"{name}.csv"))
+
+    def input(self, maker: str, *parts: str) -> Path:
+        """The path of a file that notebook `maker` makes; remembered as read. Raises MissingInput if it is not there."""
+        path = self.path(*parts)
+        if not path.exists():
+            raise MissingInput(f"{path} is missing: run notebook {maker} first")
+        self.read[path.relative_to(self.folder).as_posix()] = file_hash(path)
+        return path
+
+    def path(self, *parts: str) -> Path:
+        return self.folder.joinpath(*parts)
+
+    def _name(self, name: str) -> str:
+        return "_".join(filter(None, (self.notebook.split("_")[0], name, self.suffix)))
+
+    def _write(self, path: Path, write: Callable[[Path], Any]) -> None:
+        write_atomically(path, write)
+        self._record({path: file_hash(path)})
+
+    def _record(self, hashes: dict[Path, str]) -> None:
+        made_by = {"notebook": self.notebook, **({"backbone": self.suffix} if self.suffix else {}),
+                   "study": self.study.fingerprint(), "lesionkit": lesionkit.__version__, "inputs": dict(self.read)}  # fmt: skip
+        entries = {path.relative_to(self.folder).as_posix(): {"hash": value, **made_by} for path, value in hashes.items()}
+        update_manifest(self.folder, "artifacts", entries)
+
+
+def update_manifest(folder: Path, section: str, entries: dict[str, Any]) -> None:
+    """Lay `entries` over a section of manifest.json, one writer at a time."""
+    with FileLock(folder / ".manifest.lock"):
+        manifest = read_manifest(folder)
+        manifest[section] = dict(sorted((manifest[section] | entries).items()))
+        write_atomically(folder / "manifest.json", lambda path: path.write_text(json.dumps(manifest, indent=1)))
+
+
+def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
+    """manifest.json: `artifacts` by path, `steps` by name; empty where there is none."""
+    file = folder / "manifest.json"
+    return {"artifacts": {}, "steps": {}} | (json.loads(file.read_text()) if file.exists() else {})
+
+
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let `write` make a temporary file of the same ending beside `path`, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}.partial.{path.name}")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def file_hash(path: Path) -> str:
+    """BLAKE2b of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -1,0 +1,63 @@
+"""Probabilities from saved models, for the store and for files."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lesionkit.data.records import CLASSES
+from lesionkit.learning import inference
+from lesionkit.learning.training import fit
+from tests_learning_toy import study, toy
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    for name in ("baseline_cnn", "test_resnet"):
+        fit(name, *toy(), study(epochs=1), folder / "models" / name, "cpu")
+    return folder
+
+
+def test_probabilities_are_a_distribution_and_do_not_depend_on_the_batch(run):
+    model, config = inference.load(run / "models" / "baseline_cnn", "cpu")
+    pixels, _ = toy()
+    p = inference.predict(model, config, pixels.images, batch_size=64)
+    assert p.shape == (84, 7) and p.dtype == np.float32 and np.allclose(p.sum(1), 1, atol=1e-6)
+    assert np.allclose(p, inference.predict(model, config, pixels.images, batch_size=5), atol=1e-5)
+    chosen = [pixels.image_ids[i] for i in (50, 3, 3)]
+    assert np.allclose(inference.predict_rows(model, config, pixels, chosen), p[[50, 3, 3]], atol=1e-5)
+
+
+def test_test_time_augmentation_makes_the_answer_the_same_for_every_orientation(run):
+    model, config = inference.load(run / "models" / "baseline_cnn", "cpu")
+    config = {**config, "study": {**config["study"], "tta": 8}}
+    images = toy()[0].images[:4]
+    turned = np.rot90(images, axes=(1, 2)).copy()
+    assert np.allclose(inference.predict(model, config, images), inference.predict(model, config, turned), atol=1e-5)
+
+
+def test_views_are_eight_different_ones():
+    x = torch.arange(12.0).view(1, 3, 2, 2)
+    assert len(inference.views(x, 1)) == 1
+    assert len({tuple(v.flatten().tolist()) for v in inference.views(x, 8)}) == 8
+
+
+def test_files_of_any_kind_get_a_row_a_model_and_one_for_their_mean(run, tmp_path):
+    files = []
+    for i, ending in enumerate((".png", ".jpg")):
+        files.append(tmp_path / f"lesion{i}{ending}")
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(files[-1])
+    table = inference.predict_files(run, files, "cpu")
+    assert list(table.columns) == ["file", "model", *(f"p_{dx}" for dx in CLASSES), "call"]
+    assert table.groupby("file")["model"].apply(list).tolist() == [["baseline_cnn", "test_resnet", "ensemble"]] * 2
+    p = table.filter(like="p_").to_numpy().reshape(2, 3, 7)
+    assert np.allclose(p.sum(2), 1, atol=1e-5) and np.allclose(p[:, 2], p[:, :2].mean(1), atol=1e-6)
+    assert list(table["call"]) == [CLASSES[k] for k in p.reshape(6, 7).argmax(1)]
+
+
+def test_a_folder_without_a_model_says_what_to_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no trained models.*run the study first"):
+        inference.predict_files(tmp_path, [])
+    with pytest.raises(FileNotFoundError, match="02_train_backbone"):
+        inference.load(tmp_path)

@@ -1,0 +1,147 @@
+"""fit(): reuse, resume to the bit, early stopping, unfreezing, and nothing global left changed."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from lesionkit.data.pixels import Pixels
+from lesionkit.data.records import CLASSES
+from lesionkit.learning import callbacks, training
+from lesionkit.learning.callbacks import Journal, plateaus, validation_scores
+from lesionkit.learning.training import fit
+from lesionkit.study import Study
+
+SMALL = "test_resnet"
+
+
+def toy(n=84, size=32, seed=0):
+    """Images whose class is their colour, half of them for training."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % 7
+    colours = rng.integers(40, 216, (7, 3))
+    images = (colours[y][:, None, None] + rng.normal(0, 20, (n, size, size, 3))).clip(0, 255).astype(np.uint8)
+    ids = [f"img{i}" for i in range(n)]
+    table = pd.DataFrame({"image_id": ids, "dx": np.take(CLASSES, y), "split": np.repeat(["train", "val"], n // 2)})
+    return Pixels(images, ids, pd.DataFrame(), f"toy{seed}"), table
+
+
+def study(**settings):
+    return Study(**{"name": "toy", "size": 32, "epochs": 3, "batch_size": 14, "weights": "none"} | settings)
+
+
+def weights(folder):
+    return load_file(folder / "weights.safetensors")
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name, settings", [("baseline_cnn", {}), (SMALL, {"schedule": "plateau", "mixup": 0.2, "drop_rate": 0.5})])
+def test_a_run_stopped_after_an_epoch_ends_as_if_it_had_not_been(tmp_path, monkeypatch, name, settings):
+    pixels, table = toy()
+    whole = fit(name, pixels, table, study(**settings), tmp_path / "whole", "cpu")
+    original = Journal.after_epoch
+
+    def stop_in_the_second(self):
+        original(self)
+        if self.epoch == 1:
+            raise Stop
+
+    monkeypatch.setattr(Journal, "after_epoch", stop_in_the_second)
+    with pytest.raises(Stop):
+        fit(name, pixels, table, study(**settings), tmp_path / "parts", "cpu")
+    monkeypatch.setattr(Journal, "after_epoch", original)
+    assert not (tmp_path / "parts" / "config.json").exists()
+    torch.rand(7)  # whatever else happens to the global generator in between
+    parts = fit(name, pixels, table, study(**settings), tmp_path / "parts", "cpu")
+    assert same(weights(whole.folder), weights(parts.folder))
+    columns = ["epoch", "train_loss", "valid_loss", "balanced_accuracy", "lr"]
+    pd.testing.assert_frame_equal(whole.history[columns], parts.history[columns])
+    assert len(parts.history) == 3
+
+
+def test_a_finished_training_is_reused_and_another_setting_trains_again(tmp_path, monkeypatch):
+    pixels, table = toy()
+    first = fit("baseline_cnn", pixels, table, study(epochs=1), tmp_path, "cpu")
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_train", lambda *a: pytest.fail("trained again"))
+        again = fit("baseline_cnn", pixels, table, study(epochs=1, backbones=("baseline_cnn", SMALL)), tmp_path, "cpu")
+    assert again.config == first.config
+    assert fit("baseline_cnn", pixels, table, study(epochs=1, lr=1e-4), tmp_path, "cpu").config["fingerprint"] != first.config["fingerprint"]
+
+
+def test_the_fingerprint_knows_the_split_and_the_pixels_but_not_the_test_set():
+    pixels, table = toy()
+    made = training.fingerprint("baseline_cnn", pixels, table, study())
+    moved = table.assign(split=table["split"].replace({"train": "val", "val": "train"}))
+    assert made != training.fingerprint("baseline_cnn", pixels, moved, study())
+    assert made != training.fingerprint("baseline_cnn", toy(seed=1)[0], table, study())
+    assert made == training.fingerprint("baseline_cnn", pixels, table.sample(frac=1, random_state=0), study(tta=8))
+
+
+def test_it_learns_and_keeps_the_best_epoch(tmp_path):
+    pixels, table = toy()
+    done = fit("baseline_cnn", pixels, table, study(epochs=8, lr=3e-3, colour=0.0), tmp_path, "cpu")
+    scores = done.history["balanced_accuracy"]
+    assert scores.max() > 0.8  # chance is 1/7
+    assert done.config["best_epoch"] == scores.idxmax() + 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "history.csv", "weights.safetensors"]
+
+
+def test_training_stops_when_validation_gets_no_better(tmp_path, monkeypatch):
+    scores = iter([0.5, 0.4, 0.45, 0.9])
+    monkeypatch.setattr(callbacks, "validation_scores", lambda y, p: {"balanced_accuracy": next(scores), "macro_auc": 0.5})
+    pixels, table = toy()
+    done = fit("baseline_cnn", pixels, table, study(epochs=10, patience=2), tmp_path, "cpu")
+    assert list(done.history["balanced_accuracy"]) == [0.5, 0.4, 0.45] and done.config["best_epoch"] == 1
+
+
+def test_pretrained_weights_are_frozen_below_the_head_at_first(tmp_path):
+    torch.manual_seed(0)
+    start, _ = training.backbones.build(SMALL, 32, "none")
+    body = {k: v.clone() for k, v in start.state_dict().items() if not k.startswith("fc.")}
+    save_file({k: v.contiguous() for k, v in start.state_dict().items() if not k.startswith("fc.")} | {
+        "fc.weight": torch.zeros(1000, start.num_features), "fc.bias": torch.zeros(1000)}, tmp_path / f"{SMALL}.safetensors")  # fmt: skip
+    pixels, table = toy()
+    settings = {"weights": str(tmp_path), "frozen_epochs": 1}
+    one = fit(SMALL, pixels, table, study(epochs=1, **settings), tmp_path / "one", "cpu")
+    three = fit(SMALL, pixels, table, study(epochs=3, patience=9, lr=3e-3, **settings), tmp_path / "three", "cpu")
+    assert one.config["weights"] == f"{SMALL}.safetensors"
+    learned = [k for k in body if "running" not in k and "num_batches" not in k]
+    assert all(torch.equal(weights(one.folder)[k], body[k]) for k in learned)
+    if three.config["best_epoch"] == 3:
+        assert not any(torch.equal(weights(three.folder)[k], body[k]) for k in learned if body[k].ndim > 1)
+
+
+def test_the_global_generator_is_left_as_it_was(tmp_path):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    fit("baseline_cnn", *toy(), study(epochs=1), tmp_path, "cpu")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_bf16_trains_to_nearly_the_same_loss(tmp_path):
+    losses = [fit("baseline_cnn", *toy(), study(precision=p), tmp_path / p, "cpu").history["train_loss"] for p in ("fp32", "bf16")]
+    assert np.allclose(*losses, rtol=0.05)  # bf16 keeps eight bits
+
+
+def test_plateaus_by_hand():
+    assert plateaus([], 2) == 0
+    assert plateaus([3, 2, 1], 2) == 0
+    assert plateaus([3, 4, 5], 2) == 1
+    assert plateaus([3, 4, 5, 6, 7], 2) == 2
+    assert plateaus([3, 4, 2, 5, 6], 2) == 1
+
+
+def test_validation_scores_average_over_the_classes_that_are_there():
+    y = torch.tensor([0, 0, 1, 1])
+    p = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.1, 0.9]])
+    p = torch.cat([p, torch.zeros(4, 5)], 1)
+    assert validation_scores(y, p) == {"balanced_accuracy": 0.75, "macro_auc": 0.75}
