@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 STUDIES = Path(__file__).parent / "studies"
+SEVEN = ("baseline_cnn", "resnet50", "densenet121", "efficientnet_b3", "convnext_tiny", "mobilenetv3_large_100",
+         "vit_base_patch16_224")  # fmt: skip
 
 
 class StudyError(ValueError):
@@ -34,7 +36,7 @@ class Study:
     fit: str = "squash"  # how the frame becomes a square: squash | pad | crop
 
     # backbones: any timm name; weights: auto | imagenet | none | a folder of .safetensors
-    backbones: tuple[str, ...] = ("baseline_cnn",)
+    backbones: tuple[str, ...] = SEVEN
     weights: str = "auto"
     weights_dir: str = ""  # where `auto` looks when timm's hub cannot be reached
 
@@ -109,19 +111,26 @@ def available() -> list[str]:
 def load(name: str, overrides: Iterable[str] = ()) -> Study:
     """The study `name`: one that ships, or the path of a TOML file, with `key=value` laid over it.
 
-    A value is TOML (`epochs=1`, `backbones=["resnet50"]`, `backbone.resnet50.lr=1e-4`); what is not, is text.
+    A file that says `base = "full"` starts from that study and names only what differs. A value is TOML (`epochs=1`, `backbones=["resnet50"]`, `backbone.resnet50.lr=1e-4`); what is not, is text.
     Raises StudyError for a study, key or value that cannot be.
     """
+    values = _read(name)
+    for item in overrides:
+        _merge(values, _parse(item))
+    return _build(Path(name).stem, values)
+
+
+def _read(name: str) -> dict:
     path = Path(name) if name.endswith(".toml") else STUDIES / f"{name}.toml"
     if not path.is_file():
         raise StudyError(f"no study {name!r}: use one of {', '.join(available())}, or the path of a .toml file")
     try:
-        values = tomllib.loads(path.read_text())
+        own = tomllib.loads(path.read_text())
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"{path} is not valid TOML: {error}") from error
-    for item in overrides:
-        _merge(values, _parse(item))
-    return _build(path.stem, values)
+    values = _read(own.pop("base")) if "base" in own else {}
+    _merge(values, own)
+    return values
 
 
 def _parse(item: str) -> dict:

@@ -1,7 +1,7 @@
 """Pixels: every image is decoded and resized once into one memory-mapped uint8 array.
 
-Training, inference and Grad-CAM all read from this store or call the same `decode`, so that an image
-looks the same to a model wherever it meets it.
+Training, inference and Grad-CAM all read from this store or call the same `decode`, so that an image looks
+the same to a model wherever it meets it.
 """
 
 import hashlib
@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 
+from lesionkit.data.records import PROBLEM_COLUMNS, problem_table
+
 FITS = ("squash", "pad", "crop")
 REMEDY = "fetch the file again, or remove it together with its row"
-PROBLEM_COLUMNS = ["image_id", "file", "problem", "remedy", "fatal"]
 _DECODER = 1  # raise it whenever decode() yields other pixels: stores made before are then rebuilt
 _CHUNK = 256  # images between two reports of progress
 
@@ -30,16 +31,17 @@ class UnreadableImage(OSError):
 def decode(path: Path, size: int, fit: str) -> np.ndarray:
     """An image file as uint8 RGB of shape (size, size, 3).
 
-    `fit` brings a frame that is not square to a square: "squash" changes the aspect, "pad" adds black bars (black as
-    a dermatoscope's own frame), "crop" keeps the central square. Resampling is always bilinear with antialiasing.
-    EXIF orientation is ignored, as torchvision and fastai do: a lesion has no upright position, and lesion masks lie on the
-    stored raster. Transparent pixels become black. Raises UnreadableImage, also for a truncated file.
+    `fit` brings a frame that is not square to a square: "squash" changes the aspect, "pad" adds black bars
+    (black as a dermatoscope's own frame), "crop" keeps the central square. Resampling is always bilinear
+    with antialiasing. EXIF orientation is ignored, as torchvision and fastai do: a lesion has no upright
+    position, and lesion masks lie on the stored raster. Transparent pixels become black. Raises
+    UnreadableImage, also for a truncated file.
     """
     if fit not in FITS:
         raise ValueError(f"fit must be one of {', '.join(FITS)}, not {fit!r}")
     try:
         with Image.open(path) as image:
-            # A JPEG can be decoded at 1/2, 1/4 or 1/8 directly; the short side stays >= 2 size for the resampling below.
+            # A JPEG can be decoded at 1/2, 1/4 or 1/8 at once; both sides stay >= 2 size for the resampling.
             image.draft(None, (2 * size, 2 * size))
             return np.asarray(_fit(_rgb(image), size, fit))
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
@@ -69,7 +71,8 @@ def _fit(image: Image.Image, size: int, fit: str) -> Image.Image:
 class Pixels:
     """An open store. `images`: read-only uint8 (n, size, size, 3), a row an id of `image_ids`.
 
-    `failures` lists the images that could not be decoded (their rows are zero). `fingerprint` hashes the ids and all pixel values.
+    `failures` lists the images that could not be decoded (their rows are zero). `fingerprint` hashes the
+    ids and all pixel values.
     """
 
     images: np.ndarray
@@ -79,7 +82,10 @@ class Pixels:
 
     @classmethod
     def open(cls, folder: Path, size: int, fit: str) -> "Pixels":
-        """The store that build() left in `folder`. Raises FileNotFoundError where there is none, ValueError where it is damaged."""
+        """The store that build() left in `folder`.
+
+        Raises FileNotFoundError where there is none, ValueError where it is damaged.
+        """
         array_file, sidecar_file = _files(folder, size, fit)
         if not (array_file.exists() and sidecar_file.exists()):
             raise FileNotFoundError(f"no pixel store {array_file}; build it first")
@@ -89,32 +95,40 @@ class Pixels:
             ids = sidecar["image_ids"]
             if images.shape != (len(ids), size, size, 3) or images.dtype != np.uint8:
                 raise ValueError(f"{images.dtype} {images.shape} for {len(ids)} images")
-            failures = pd.DataFrame(sidecar["failures"], columns=PROBLEM_COLUMNS)
-            return cls(images, ids, failures.astype({"fatal": bool}), sidecar["fingerprint"])
+            failures = pd.DataFrame(sidecar["failures"], columns=list(PROBLEM_COLUMNS))
+            return cls(images, ids, failures.astype(problem_table().dtypes), sidecar["fingerprint"])
         except (ValueError, KeyError, EOFError) as error:
-            raise ValueError(f"the pixel store {array_file} is damaged ({error}); delete it and build it again") from error
+            message = f"the pixel store {array_file} is damaged ({error}); delete it and build it again"
+            raise ValueError(message) from error
 
     def rows(self, image_ids: Iterable[str]) -> np.ndarray:
-        """The rows (int64) of these images in `images`, in their order. Raises KeyError with the first id that is not in the store."""
+        """The rows (int64) of these images in `images`, in their order.
+
+        Raises KeyError with the first id that is not in the store.
+        """
         wanted = pd.Index(list(image_ids), dtype=object)
         rows = pd.Index(self.image_ids, dtype=object).get_indexer(wanted)
         if (rows < 0).any():
-            raise KeyError(f"image {wanted[rows < 0][0]!r} is not in the pixel store; build it from an index that holds the image")
+            raise KeyError(f"image {wanted[rows < 0][0]!r} is not in the pixel store; "
+                           "build it from an index that holds the image")
         return rows.astype(np.int64)
 
 
 def build(index: pd.DataFrame, root: Path, folder: Path, size: int, fit: str, workers: int | None = None,
           progress: Callable[[int, int], None] | None = None) -> Pixels:
-    """Decode the images of `index` (its `image_id` and `path` below `root`) into a store in `folder`, and open it.
+    """Decode the images of `index` (its `image_id` and `path` below `root`) into a store in `folder`, and
+    open it.
 
-    A store made of the same files (ids, paths, sizes in bytes, times of change) is reused; any other one of this size and fit
-    is replaced, since it is a cache. `workers` threads decode (default: one a core); `progress(done, total)` is called now and then.
-    Images that cannot be decoded become zero rows and are listed in `failures`.
+    A store made of the same files (ids, paths, sizes in bytes, times of change) is reused; any other one of
+    this size and fit is replaced, since it is a cache. `workers` threads decode (default: one a core);
+    `progress(done, total)` is called now and then. Images that cannot be decoded become zero rows and are
+    listed in `failures`.
     """
     if index.empty:
         raise ValueError("the index is empty: there are no images to decode")
-    if index["image_id"].duplicated().any():
-        raise ValueError(f"image {index.loc[index['image_id'].duplicated(), 'image_id'].iloc[0]!r} has several rows in the index")
+    twice = index["image_id"].duplicated()
+    if twice.any():
+        raise ValueError(f"image {index.loc[twice, 'image_id'].iloc[0]!r} has several rows; keep one")
     folder, paths = Path(folder), [Path(root) / path for path in index["path"]]
     sources = _sources(index, paths)
     if (pixels := _reusable(folder, size, fit, sources)) is not None:
@@ -124,9 +138,9 @@ def build(index: pd.DataFrame, root: Path, folder: Path, size: int, fit: str, wo
     temporary = array_file.with_suffix(f".{os.getpid()}.partial")
     try:
         failures, fingerprint = _fill(temporary, index, paths, size, fit, workers, progress)
-        sidecar = {"size": size, "fit": fit, "sources": sources, "fingerprint": fingerprint, "failures": failures,
-                   "image_ids": index["image_id"].tolist()}
-        sidecar_file.unlink(missing_ok=True)  # first, so that an interruption never leaves an old sidecar beside a new array
+        sidecar = {"size": size, "fit": fit, "sources": sources, "fingerprint": fingerprint,
+                   "failures": failures, "image_ids": index["image_id"].tolist()}
+        sidecar_file.unlink(missing_ok=True)  # first: an interruption must not leave it beside another array
         os.replace(temporary, array_file)
         temporary.write_text(json.dumps(sidecar, indent=0))
         os.replace(temporary, sidecar_file)
@@ -171,7 +185,7 @@ def _fill(file: Path, index: pd.DataFrame, paths: list[Path], size: int, fit: st
         except UnreadableImage:
             return paths[row].as_posix()
 
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:  # threads: Pillow decodes and resizes without the GIL
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:  # threads: Pillow works without the GIL
         for start in range(0, len(paths), _CHUNK):
             chunk = range(start, min(start + _CHUNK, len(paths)))
             failures += [_failure(index, row) for row, failed in zip(chunk, pool.map(load, chunk)) if failed]
@@ -183,5 +197,5 @@ def _fill(file: Path, index: pd.DataFrame, paths: list[Path], size: int, fit: st
 
 
 def _failure(index: pd.DataFrame, row: int) -> dict:
-    return {"image_id": index["image_id"].iloc[row], "file": index["path"].iloc[row], "problem": "unreadable image",
-            "remedy": REMEDY, "fatal": False}
+    return {"image_id": index["image_id"].iloc[row], "file": index["path"].iloc[row],
+            "problem": "unreadable image", "remedy": REMEDY, "fatal": False}

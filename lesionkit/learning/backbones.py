@@ -22,19 +22,19 @@ class Backbone:
 
     name: str  # the timm name, or `baseline_cnn`
     cam: str  # the module whose output Grad-CAM reads: the last one with positions
-    tokens: int = 0  # prefix tokens before the patch tokens of a transformer; -1: the output is a feature map in NHWC
+    stride: int = 32  # image pixels from one of its positions to the next
 
 
 BACKBONES = {
     b.name: b
     for b in (
-        Backbone("baseline_cnn", cam="features.9"),
+        Backbone("baseline_cnn", cam="features.9", stride=8),
         Backbone("resnet50", cam="layer4"),
         Backbone("densenet121", cam="features.norm5"),
         Backbone("efficientnet_b3", cam="bn2"),
         Backbone("convnext_tiny", cam="stages.3"),
         Backbone("mobilenetv3_large_100", cam="blocks.6"),
-        Backbone("vit_base_patch16_224", cam="blocks.11.norm1", tokens=1),
+        Backbone("vit_base_patch16_224", cam="blocks.11.norm1", stride=16),
     )
 }
 
@@ -51,10 +51,11 @@ def backbone(name: str) -> Backbone:
         raise ValueError(f"no backbone {name!r}: use one of {', '.join(BACKBONES)}, or a timm name such as {close}")
     with torch.device("meta"):
         model = timm.create_model(name)
-    info = model.feature_info[-1] if getattr(model, "feature_info", None) else {}
-    if getattr(model, "num_prefix_tokens", None) is not None:  # a plain vision transformer
-        return Backbone(name, cam=f"blocks.{len(model.blocks) - 1}.norm1", tokens=model.num_prefix_tokens)
-    return Backbone(name, cam=info.get("module", ""), tokens=-1 if getattr(model, "output_fmt", "NCHW") == "NHWC" else 0)
+    stages = getattr(model, "feature_info", None) or [{}]
+    cam, stride = stages[-1].get("module", ""), stages[-1].get("reduction", 32)
+    if hasattr(model, "num_prefix_tokens"):  # a plain vision transformer: after its last block, patches no longer matter
+        cam = f"blocks.{len(model.blocks) - 1}.norm1"
+    return Backbone(name, cam, stride)
 
 
 def normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -97,13 +98,20 @@ def _source(name: str, weights: str, weights_dir: str) -> tuple[dict, str]:
                 f"{name}.safetensors (--set weights=DIR), or train from scratch (--set weights=none)"
             )
         return {"pretrained": True}, "imagenet"
-    folder = Path(weights_dir if weights == "auto" else weights)
-    files = sorted([*folder.glob(f"{name}.safetensors"), *folder.glob(f"{name}.*.safetensors")])
-    if files:
-        return {"pretrained": True, "pretrained_cfg_overlay": {"file": str(files[0])}}, files[0].name
+    if file := weights_file(name, weights, weights_dir):
+        return {"pretrained": True, "pretrained_cfg_overlay": {"file": str(file)}}, file.name
     if weights == "auto":
         return {}, "none"
-    raise WeightsError(f"no {name}.safetensors in {folder.resolve()}: put it there, or use --set weights=none")
+    raise WeightsError(f"no {name}.safetensors in {Path(weights).resolve()}: put it there, or use --set weights=none")
+
+
+def weights_file(name: str, weights: str, weights_dir: str) -> Path | None:
+    """The .safetensors of the backbone in the folder that the study names, if there is one."""
+    folder = weights_dir if weights == "auto" else "" if weights in ("imagenet", "none") else weights
+    if not folder or name == "baseline_cnn":
+        return None
+    files = sorted([*Path(folder).glob(f"{name}.safetensors"), *Path(folder).glob(f"{name}.*.safetensors")])
+    return files[0] if files else None
 
 
 def hub_reachable(name: str) -> bool:

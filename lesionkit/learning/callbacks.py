@@ -62,6 +62,7 @@ class Journal(Callback):
     def __init__(self, folder: Path, fingerprint: str, study: Study):
         self.folder, self.fingerprint, self.patience = folder, fingerprint, study.patience
         self.history: list[dict[str, Any]] = []
+        self.logits: list[torch.Tensor] = []
         self.last, self.best = folder / "last.pt", folder / "best.safetensors"
 
     def resume(self, learner: Learner) -> int:
@@ -110,7 +111,7 @@ class Journal(Callback):
         if self.best_epoch() == self.epoch:
             save(self.best, lambda path: save_file(_contiguous(self.model), path))
         state = {"fingerprint": self.fingerprint, "history": self.history, "model": self.model.state_dict(),
-                 "optimiser": self.opt.opt.state_dict()}  # fmt: skip
+                 "optimiser": _plain(self.opt.opt.state_dict())}  # fmt: skip
         save(self.last, lambda path: torch.save(state, path))
         if self.stale_for() >= self.patience:
             raise CancelFitException
@@ -123,6 +124,12 @@ def validation_scores(y: torch.Tensor, p: torch.Tensor) -> dict[str, float]:
     recalls = sk.recall_score(y, p.argmax(1), labels=present, average=None, zero_division=0)
     aucs = [sk.roc_auc_score(y == k, p[:, k]) for k in present if len(present) > 1]
     return {"balanced_accuracy": float(recalls.mean()), "macro_auc": float(np.mean(aucs)) if aucs else float("nan")}
+
+
+def _plain(optimiser: dict) -> dict:
+    """The state with Python's numbers for NumPy's, which the schedule leaves and a safe load refuses."""
+    groups = [{k: v.item() if isinstance(v, np.generic) else v for k, v in g.items()} for g in optimiser["param_groups"]]
+    return optimiser | {"param_groups": groups}
 
 
 def _contiguous(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -37,7 +37,8 @@ class Progress(Callback):
             self._show(self._state())
 
     def after_epoch(self) -> None:
-        self._show(self._state(), keep=True)
+        if self.batches:  # none yet where a resumed run skips what it has done
+            self._show(self._state(), keep=True)
 
     def after_fit(self) -> None:
         self.file.unlink(missing_ok=True)

@@ -34,6 +34,12 @@ from lesionkit.study import Study
 DEPTH_RATE = 0.3  # pretrained weights: the lower half learns at 0.3² of the rate of the head, the upper at 0.3
 TRAINED_BY = ("training.py", "callbacks.py", "batches.py", "baseline.py")  # a change of these makes trained models stale
 
+# The fields of a study that decide the weights; a change of another one trains nothing anew.
+SETTINGS = (
+    "seed", "size", "fit", "epochs", "batch_size", "lr", "weight_decay", "drop_rate", "drop_path_rate",
+    "label_smoothing", "mixup", "balance", "schedule", "frozen_epochs", "patience", "precision", "flips", "rotation", "crop", "colour",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -137,14 +143,18 @@ def finished(folder: Path) -> Trained | None:
 def fingerprint(name: str, pixels: Pixels, table: pd.DataFrame, study: Study) -> str:
     """A hash of all that decides the weights: pixels, training and validation rows, settings, training code."""
     rows = table.sort_values("image_id")[["image_id", "dx", "split"]].to_csv(index=False)
-    settings = {k: v for k, v in asdict(study).items() if k not in NOT_TRAINING}
+    settings = {key: getattr(study, key) for key in SETTINGS}
     code = sources.code_hash(Path(__file__).with_name(file) for file in TRAINED_BY)
-    parts = [name, pixels.fingerprint, rows, json.dumps(settings, sort_keys=True), code]
+    parts = [name, pixels.fingerprint, rows, json.dumps(settings, sort_keys=True), code, _weights(name, study)]
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
 
-# What a study says of other things than training.
-NOT_TRAINING = ("name", "title", "backbones", "backbone", "phantoms", "phantom_size", "split", "fractions", "tta", "explained")
+def _weights(name: str, study: Study) -> str:
+    """What training starts from: the word of the study, or the content of the file, wherever the folder lies."""
+    if file := backbones.weights_file(name, study.weights, study.weights_dir):
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    return study.weights
 
 
 def default_device() -> str:

@@ -5,6 +5,7 @@ table of `lesionkit.evidence.predictions`. Lines that stand for classes differ i
 """
 
 from collections.abc import Sequence
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,7 @@ SHOWN = ("balanced_accuracy", "macro_f1", "macro_auc", "melanoma_sensitivity")
 
 
 @use_style()
-def plot_confusion(matrix: np.ndarray, *, ax: Axes | None = None) -> Axes:
+def plot_confusion(matrix: np.ndarray, *, title: str = "", ax: Axes | None = None) -> Axes:
     """A confusion matrix, (7, 7) counts, rows the truth: count and share of the row in each cell.
 
     The colour is the row's share, so that the diagonal is recall. A row without images is empty.
@@ -44,6 +45,7 @@ def plot_confusion(matrix: np.ndarray, *, ax: Axes | None = None) -> Axes:
     ax.tick_params(axis="y", rotation=0)
     ax.tick_params(length=0)
     ax.set(xlabel="model's call", ylabel="truth (images)")
+    ax.set_title(title)
     return ax
 
 
@@ -118,6 +120,21 @@ def plot_leaderboard(board: pd.DataFrame, *, names: Sequence[str] = SHOWN, ax: A
     ax.set_yticks(rows, [model_label(name) for name in board["model"]])
     ax.set(xlim=(min(floor, 0.9), 1), ylim=(len(board) - 0.5, -0.5))
     legend_above(ax, min(len(names), 4))
+    return ax
+
+
+@use_style()
+def plot_inside_outside(board: pd.DataFrame, *, metric: str = "balanced_accuracy", ax: Axes | None = None) -> Axes:
+    """A dot a model: `metric` on the internal test set across, on the external images up; on the dashed line both are equal.
+
+    board: model, <metric>_in, <metric>_out.
+    """
+    ax = _unit_axes(ax, f"{metric_label(metric)}, internal test", f"{metric_label(metric)}, external")
+    ax.plot([0, 1], [0, 1], color="#AAAAAA", linewidth=0.8, linestyle="--")
+    for marker, (_, row) in zip(cycle(MARKERS), board.iterrows()):
+        ax.scatter(row[f"{metric}_in"], row[f"{metric}_out"], s=56, marker=marker, color=model_colour(row["model"]),
+                   edgecolors="white", linewidths=0.6, label=model_label(row["model"]), zorder=3)
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return ax
 
 

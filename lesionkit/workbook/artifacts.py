@@ -47,7 +47,7 @@ class Run:
         folder = Path(out).resolve() / settings.name
         known = folder / "data.txt"  # stays on this machine: where the images were last time
         if settings.synthetic:
-            root = folder / "data"
+            root = folder / "data" / f"phantoms_{settings.phantoms}x{settings.phantom_size}px_seed{settings.seed}"
         elif data:
             root = Path(data).resolve()
             if not root.is_dir():
@@ -104,7 +104,7 @@ class Run:
         return pd.read_csv(self.input("01_eda", "splits", "split.csv"), dtype={"source_dx": str})
 
     def index(self) -> pd.DataFrame:
-        """The index table of every image kept."""
+        """The index table of every image decoded: the internal ones and the candidates for the external set."""
         return pd.read_csv(self.input("01_eda", "splits", "index.csv"))
 
     def predictions(self) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from PIL import Image
 from lesionkit.data.records import CLASSES
 from lesionkit.learning import inference
 from lesionkit.learning.training import fit
-from tests_learning_toy import study, toy
+from toys import study, toy
 
 
 @pytest.fixture(scope="module")

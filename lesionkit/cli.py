@@ -1,0 +1,140 @@
+"""The command `lesionkit`. Thin: each command checks its arguments and calls the library, loaded only then."""
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+import lesionkit
+from lesionkit.study import StudyError, available
+
+FAILED, BAD_USAGE = 1, 2
+REPEATED = {"--only": r"^\d", "--set": r"^[^-].*="}  # options that take several values, and what these look like
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+
+app = typer.Typer(add_completion=True, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+                  help="A research workbook for skin-lesion classification: runs studies, shows how they stand, uses their models.")
+data_app = typer.Typer(no_args_is_help=True, help="Folders of images and labels.")
+app.add_typer(data_app, name="data")
+
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help=f"{', '.join(available())}, or the path of a .toml file.")]
+Data = Annotated[str, typer.Option("--data", metavar="DIR", help="The folder of images; needed once, and not for phantoms.")]
+Out = Annotated[str, typer.Option("--out", metavar="DIR", help="Where results go: DIR/STUDY/.")]
+Set = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE …", help="Settings laid over the study's, such as epochs=1.")]
+
+
+@app.callback()
+def _lesionkit(version: Annotated[bool, typer.Option("--version", help="Show the version and leave.", is_eager=True,
+                                                     callback=lambda asked: _version(asked))] = False) -> None:  # fmt: skip
+    pass
+
+
+@app.command()
+def run(
+    study: StudyName, data: Data = "", out: Out = "outputs", overrides: Set = [],
+    only: Annotated[list[str], typer.Option("--only", metavar="STEP …", help="Only these: numbers (03) or names as in status.")] = [],
+    force: Annotated[bool, typer.Option("--force", help="Run what is fresh too; trained models are still reused.")] = False,
+) -> None:  # fmt: skip
+    """Run the notebooks of a study that are stale or missing, then make its report.
+
+    Examples: lesionkit run demo · lesionkit run isic84 --data DIR --set epochs=1 · lesionkit run demo --only 03 04 --force
+    """
+    from lesionkit.workbook import pipeline
+
+    try:
+        folder = pipeline.run_study(study, data=data, out=out, overrides=overrides, only=only, force=force)
+    except pipeline.RunError as error:
+        _stop(error, FAILED)
+    print(f"report: {folder / 'report' / 'index.html'}")
+
+
+@app.command()
+def status(study: StudyName, data: Data = "", out: Out = "outputs", overrides: Set = []) -> None:
+    """Say which steps of a study are fresh, stale or missing, and why. Runs nothing."""
+    from lesionkit.workbook import pipeline
+
+    for state in pipeline.status(study, data=data, out=out, overrides=overrides):
+        print(f"{state.step.id:<42} {state.name:<8} {'; '.join(state.why)}".rstrip())
+
+
+@data_app.command("check")
+def check(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
+    """Say what a folder holds, how its counts compare with the official ones, and every problem."""
+    from lesionkit.data import checking
+
+    if not folder.is_dir():
+        _stop(f"{folder}: no such folder", BAD_USAGE)
+    report = checking.check(folder, progress=_count if sys.stderr.isatty() else None)
+    print(report.render(), end="")
+    if report.fatal:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, such as outputs/demo.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image files, or folders of them.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The CSV to write.")],
+) -> None:
+    """Write a CSV with seven probabilities and the call, a row an image and model: each of the run's, and their ensemble."""
+    if not any(run.glob("models/*/config.json")):
+        _stop(f"{run}: no trained models there; give the folder of a run, such as outputs/demo", BAD_USAGE)
+    if not out.parent.is_dir():
+        _stop(f"--out {out}: no such folder {out.parent}", BAD_USAGE)
+    files = [file for path in images for file in _image_files(path)]
+    from lesionkit.learning import inference  # torch: seconds
+    from lesionkit.workbook.artifacts import write_atomically
+
+    try:
+        table = inference.predict_files(run, files)
+    except (OSError, ValueError) as error:  # an unreadable image, a model of other classes
+        _stop(error, FAILED)
+    write_atomically(out, lambda path: table.to_csv(path, index=False))
+    print(f"{out}: {len(files):,} images, {table['model'].nunique() - 1} models and their ensemble")
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """The entry point. Exit codes: 0 done, 1 failed, 2 bad usage; a user's mistake shows a message, not a traceback."""
+    try:
+        app(args=_spread(sys.argv[1:] if args is None else args), prog_name="lesionkit")
+    except StudyError as error:
+        _stop(error, BAD_USAGE)
+    except OSError as error:  # a full disk, a folder that cannot be written
+        _stop(error, FAILED)
+
+
+def _spread(args: Sequence[str]) -> list[str]:
+    """`--only 03 04` as `--only 03 --only 04`, and `--set a=1 b=2` likewise."""
+    spread, option = [], ""
+    for arg in args:
+        if option and spread[-1] != option and re.search(REPEATED[option], arg):
+            spread.append(option)
+        if arg.startswith("-"):
+            option = arg if arg in REPEATED else ""
+        spread.append(arg)
+    return spread
+
+
+def _image_files(path: Path) -> list[Path]:
+    if not path.exists():
+        _stop(f"{path}: no such file or folder", BAD_USAGE)
+    found = sorted(f for f in path.rglob("*") if f.suffix.lower() in IMAGES) if path.is_dir() else [path]
+    return found or _stop(f"{path}: no images there ({', '.join(IMAGES)})", BAD_USAGE)
+
+
+def _count(done: int, total: int) -> None:
+    print(f"\r{done:,} of {total:,} images decoded\033[K", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"lesionkit {lesionkit.__version__}")
+        raise typer.Exit
+
+
+def _stop(message: object, code: int) -> NoReturn:
+    print(f"lesionkit: {message}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,90 @@
+"""What the whole study says, in one table and one page: the leaderboard of everything and the model card."""
+
+import json
+
+import pandas as pd
+
+from lesionkit.data.records import CLASS_NAMES, DATASETS
+from lesionkit.evidence.metrics import METRICS
+from lesionkit.workbook.artifacts import Run
+
+SIDES = ("in", "out")  # internal test set; all external images, SCC merged
+
+
+def leaderboard(run: Run) -> pd.DataFrame:
+    """A row a model, by internal balanced accuracy: weights, parameters (millions), image size, each metric in and out."""
+    inside = run.saved_table("03_ensemble", "03_leaderboard").set_index("model")
+    outside = run.saved_table("04_external_validation", "04_leaderboard")
+    outside = outside[(outside["source"] == "all") & (outside["scc"] == "merged")].set_index("model")
+    board = inside[list(METRICS)].add_suffix("_in").join(outside[list(METRICS)].add_suffix("_out"))
+    board = board[[f"{metric}_{side}" for metric in METRICS for side in SIDES]]
+    facts = pd.DataFrame([_facts(run, name) for name in run.study.backbones]).set_index("model")
+    return facts.join(board, how="right").reset_index()
+
+
+def _facts(run: Run, name: str) -> dict:
+    config = json.loads(run.input(f"02_train_backbone with backbone={name}", "models", name, "config.json").read_text())
+    return {"model": name, "weights": config["weights"], "parameters_m": round(config["parameters"] / 1e6, 1),
+            "size_px": config["study"]["size"], "epochs": config["best_epoch"]}  # fmt: skip
+
+
+def model_card(run: Run, board: pd.DataFrame) -> str:
+    """The model card of the ensemble (after Mitchell et al. 2019, arXiv:1810.03993) as Markdown; numbers come from `board`."""
+    parts = run.saved_table("01_eda", "01_split").set_index("split")
+    ensemble = board.set_index("model").loc["ensemble"]
+    lines = [
+        f"# Model card: {run.study.title or run.study.name}",
+        "**Not a medical device.** For research only: not for diagnosis, triage or any decision about a person.",
+        "## Model", _members(board),
+        "## Intended use",
+        "Research on the classification of dermoscopic images of pigmented skin lesions: comparing methods, studying "
+        "calibration, generalisation and explanations. Out of scope: clinical photographs, other imaging, lesions of classes "
+        "that are not listed, skin tones and sites that the data hardly hold.",
+        "## Classes", ", ".join(f"`{dx}` {name}" for dx, name in CLASS_NAMES.items()),
+        "## Data", _data(run, parts),
+        "## Results", _results(ensemble),
+        "## Limits", _limits(run, ensemble),
+        "## Licence and citation", _credits(run),
+    ]  # fmt: skip
+    return "\n\n".join(lines) + "\n"
+
+
+def _members(board: pd.DataFrame) -> str:
+    members = board[board["model"] != "ensemble"]
+    rows = [f"- `{m.model}`: {m.parameters_m} M parameters, {m.size_px:.0f} px, initial weights: {m.weights}" for m in members.itertuples()]
+    return "The ensemble is the unweighted mean of the probabilities of:\n\n" + "\n".join(rows)
+
+
+def _data(run: Run, parts: pd.DataFrame) -> str:
+    counts = ", ".join(f"{row.images:,} {part}" for part, row in parts.iterrows())
+    if run.study.synthetic:
+        return f"Synthetic images drawn by this package ({counts}). Nothing here was learned from, or tested on, skin."
+    how = "by lesion" if run.study.split == "lesion" else "by image, so that lesions stand on both sides (**leaky**)"
+    return (f"{counts} images; HAM10000 was split {how}, the external images are ISIC 2019 without HAM10000. "
+            "AK and SCC of ISIC 2019 both count as `akiec`. Labels as released, not all confirmed by histopathology.")  # fmt: skip
+
+
+def _results(ensemble: pd.Series) -> str:
+    rows = ["| metric | internal test | external |", "|---|--:|--:|"]
+    rows += [f"| {m.replace('_', ' ')} | {ensemble[f'{m}_in']:.3f} | {ensemble[f'{m}_out']:.3f} |" for m in METRICS]
+    return "\n".join(rows)
+
+
+def _limits(run: Run, ensemble: pd.Series) -> str:
+    lost = ensemble["balanced_accuracy_in"] - ensemble["balanced_accuracy_out"]
+    missed = 1 - ensemble["melanoma_sensitivity_out"]
+    limits = [
+        f"- Balanced accuracy falls by {lost:.3f} from the internal test set to other archives: expect no less elsewhere.",
+        f"- At the model's own call, {missed:.0%} of the external melanomas are called something else.",
+        "- One split and one seed; the figures of this card have no intervals.",
+        "- Only the seven classes exist for the model: every image gets one of them, whatever it shows.",
+    ]
+    if run.study.split == "image_leaky":
+        limits.append("- **The split is by image**: internal figures are inflated by lesions that stand on both sides.")
+    return "\n".join(limits)
+
+
+def _credits(run: Run) -> str:
+    if run.study.synthetic:
+        return "Synthetic images: no third-party data."
+    return "\n".join(f"- {r.title}: {r.licence}. {' '.join(r.citations)}" for r in DATASETS.values())

@@ -1,0 +1,251 @@
+"""What each step of a study is made from, as hashes with names: a step that is stale can say why."""
+
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from lesionkit import sources
+from lesionkit.study import Study
+from lesionkit.workbook.artifacts import file_hash, write_atomically
+
+# Files below outputs/<study>/ that a notebook reads, by its number; what it was seen to read last time comes on top.
+READS = {
+    "01": (),
+    "02": ("splits/*.csv",),
+    "05": ("splits/*.csv", "predictions/{backbone}.parquet", "models/{backbone}/config.json"),
+    "06": ("tables/0[1-5]_*.csv", "tables/0[1-5]_*.md"),
+}
+READS_OTHERWISE = ("splits/*.csv", "predictions/{backbone}.parquet")
+SEES_IMAGES = ("01", "02", "05")
+DATA_SETTINGS = ("name", "title", "seed", "phantoms", "phantom_size", "split", "fractions", "size", "fit")  # all that 01 needs
+OTHERS_SETTINGS = ("backbones", "backbone", "explained")  # no matter of the training of one backbone
+MANY = 2000  # files that take long enough to say so
+SHOWN = 3  # reasons of a kind
+
+
+@dataclass(frozen=True)
+class Step:
+    """One notebook of a study, for one backbone where it is a template; or the report."""
+
+    notebook: str  # "02_train_backbone", as in the manifest
+    backbone: str = ""
+    source: Path | None = None  # None: the report, which is no notebook
+
+    @property
+    def id(self) -> str:
+        return "_".join(filter(None, (self.notebook, self.backbone)))
+
+    @property
+    def number(self) -> str:
+        return self.notebook[:2]
+
+    def made(self, artifact: Mapping[str, Any]) -> bool:
+        """Whether an artifact of the manifest is this step's."""
+        return artifact["notebook"] == self.notebook and artifact.get("backbone", "") == self.backbone
+
+
+@dataclass(frozen=True)
+class State:
+    """How a step stands: fresh, stale or missing; and why."""
+
+    step: Step
+    name: str
+    why: tuple[str, ...] = ()
+
+
+class Hashes:
+    """Content hashes of files, remembered by size and time of change, so that nothing unchanged is read twice."""
+
+    def __init__(self, file: Path):
+        self.file, self.changed, self.folders = file, False, {}
+        try:
+            self.known: dict[str, list] = json.loads(file.read_text())
+        except (OSError, ValueError):  # a cache: lost at no harm
+            self.known = {}
+
+    def of(self, path: Path) -> str | None:
+        """The hash of a file's bytes; None where there is no file."""
+        try:
+            stat = os.stat(path)
+        except FileNotFoundError:
+            return None
+        size, time, value = self.known.get(str(path), (None, None, ""))
+        if (size, time) != (stat.st_size, stat.st_mtime_ns):
+            value = file_hash(Path(path))
+            self.known[str(path)], self.changed = [stat.st_size, stat.st_mtime_ns, value], True
+        return value
+
+    def of_folder(self, folder: Path | None) -> str | None:
+        """One hash of names and contents of all files below; None where there is no folder. Looked up once a step."""
+        if folder is None or not folder.is_dir():
+            return None
+        if folder not in self.folders:
+            files = sorted(_files(folder))
+            if (new := sum(file not in self.known for file in files)) > MANY:
+                print(f"reading {new:,} new files in {folder} once, to know when they change", file=sys.stderr)
+            with ThreadPoolExecutor() as pool:  # hashing releases Python's lock
+                hashes = list(pool.map(self.of, files))
+            text = "\n".join(f"{os.path.relpath(file, folder)} {value}" for file, value in zip(files, hashes))
+            self.folders[folder] = _short(text)
+        return self.folders[folder]
+
+    def save(self) -> None:
+        if self.changed:
+            write_atomically(self.file, lambda path: path.write_text(json.dumps(self.known)))
+            self.changed = False
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """All files below, links followed, hidden ones not: the data that the readers see."""
+    seen = set()
+    for base, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(base)
+        folders[:] = [] if real in seen else [name for name in folders if not name.startswith(".")]
+        if real not in seen:
+            yield from (os.path.join(base, name) for name in names if not name.startswith("."))
+        seen.add(real)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a study is run, and what its manifest says at the moment."""
+
+    study: Study
+    folder: Path  # outputs/<study>
+    images: Path | None  # None: not known
+    hashes: Hashes
+    manifest: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def parts(step: Step, place: Place) -> dict[str, Any]:
+    """All that decides what a step makes, by name; plain JSON."""
+    if step.source is None:
+        shown = {path: entry["hash"] for path, entry in place.manifest["artifacts"].items() if not step.made(entry)}
+        found = {"code": _code("from lesionkit.workbook import report"), "parameters": asdict(place.study), "inputs": shown}
+    else:
+        cells = json.loads(step.source.read_text())["cells"]
+        found = {"notebook": _notebook(cells), "code": _code(_python(cells)), "parameters": _parameters(step, place.study),
+                 "inputs": _current(_reads(step, place), place), "images": images(step, place)}  # fmt: skip
+    return json.loads(json.dumps(found))
+
+
+def images(step: Step, place: Place) -> str | None:
+    """The hash of the images that a step reads; None where it reads none. Phantoms are 01's own, known once it has run."""
+    return place.hashes.of_folder(place.images) if step.number in SEES_IMAGES else None
+
+
+def judge(step: Step, place: Place) -> State:
+    """Compare what a step was made from, and what it made, with what is there now."""
+    entry = place.manifest["steps"].get(step.id)
+    if entry is None:
+        return State(step, "missing", ("not run yet",))
+    now = parts(step, place)
+    if step.source:
+        now["inputs"] |= _current(observed(step, place.manifest), place)
+    why = [*_changes(entry["parts"], now, place), *_outputs(step, entry, place)]
+    return State(step, "stale" if why else "fresh", tuple(why))
+
+
+def fingerprint(found: Mapping[str, Any]) -> str:
+    """A short hash of a step's parts."""
+    return _short(json.dumps(found, sort_keys=True))
+
+
+def observed(step: Step, manifest: Mapping[str, Any]) -> dict[str, str]:
+    """What the step's artifacts say it has read, with the hash at that time; its own files left out."""
+    mine = [entry for entry in manifest["artifacts"].values() if step.made(entry)]
+    read = {path: value for entry in mine for path, value in entry.get("inputs", {}).items()}
+    return {path: value for path, value in read.items() if not _is_mine(step, path, manifest)}
+
+
+def _is_mine(step: Step, path: str, manifest: Mapping[str, Any]) -> bool:
+    maker = manifest["artifacts"].get(path)
+    return maker is not None and step.made(maker)
+
+
+def _current(paths: Iterable[str], place: Place) -> dict[str, str | None]:
+    return {path: place.hashes.of(place.folder / path) for path in sorted(paths)}
+
+
+def _reads(step: Step, place: Place) -> set[str]:
+    found = set()
+    for pattern in READS.get(step.number, READS_OTHERWISE):
+        if "{backbone}" in pattern:  # one that is not there yet counts too
+            found |= {pattern.format(backbone=name) for name in place.study.backbones}
+        else:
+            found |= {path.relative_to(place.folder).as_posix() for path in place.folder.glob(pattern)}
+    return {path for path in found if not _is_mine(step, path, place.manifest)}
+
+
+def _parameters(step: Step, study: Study) -> dict[str, Any]:
+    if step.number == "01":
+        return {key: value for key, value in asdict(study).items() if key in DATA_SETTINGS}
+    if step.backbone:
+        settings = asdict(study.for_backbone(step.backbone))
+        return {key: value for key, value in settings.items() if key not in OTHERS_SETTINGS}
+    return asdict(study)
+
+
+def _notebook(cells: list[dict]) -> str:
+    """A hash of what is written in the cells and how they are tagged; Markdown too, for it stands in the executed copy."""
+    return _short(json.dumps([(c["cell_type"], "".join(c["source"]), c["metadata"].get("tags", [])) for c in cells]))
+
+
+def _python(cells: list[dict]) -> str:
+    """The code cells as one program, without the lines that only IPython understands."""
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    return re.sub(r"^(\s*)[%!].*$", r"\1pass", "\n".join(c for c in code if not c.startswith("%%")), flags=re.MULTILINE)
+
+
+def _code(program: str) -> dict[str, str]:
+    files = sources.modules_used(program)
+    return {f.relative_to(sources.PACKAGE).as_posix(): _module_hash(f, f.stat().st_mtime_ns) for f in sorted(files)}
+
+
+@cache
+def _module_hash(file: Path, time: int) -> str:
+    return sources.code_hash([file])
+
+
+def _short(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any], place: Place) -> Iterator[str]:
+    if old.get("notebook") != new.get("notebook"):
+        yield "the notebook changed"
+    yield from _some(f"{name} {_change(a, b)}" for name, a, b in _differences(old["code"], new["code"]))
+    yield from _some(f"{name} = {a}, now {b}" for name, a, b in _differences(old["parameters"], new["parameters"]))
+    yield from _some(f"{name} {_change(a, b)}" for name, a, b in _differences(old["inputs"], new["inputs"]))
+    if old.get("images") != new.get("images"):
+        yield "the images changed" if new["images"] else f"the images are not in {place.images}"
+
+
+def _outputs(step: Step, entry: Mapping[str, Any], place: Place) -> Iterator[str]:
+    mine = {path: made for path, made in place.manifest["artifacts"].items() if step.made(made)}
+    if any(made.get("superseded") for made in mine.values()):
+        yield "its last run did not end"
+    found = ((path, made["hash"], place.hashes.of(place.folder / path)) for path, made in mine.items())
+    yield from _some(f"{path} {_change(old, new)}" for path, old, new in found if old != new)
+    yield from _some(f"{path} was made with other settings" for path, made in mine.items() if made["study"] != entry["study"])
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    return [(name, old.get(name), new.get(name)) for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+
+
+def _change(old: str | None, new: str | None) -> str:
+    return "is new" if old is None else "is missing" if new is None else "changed"
+
+
+def _some(reasons: Iterator[str]) -> list[str]:
+    reasons = list(reasons)
+    return reasons[:SHOWN] + ([f"and {len(reasons) - SHOWN} more"] if len(reasons) > SHOWN else [])
