@@ -44,7 +44,7 @@ def run_study(study: str, *, data: str = "", out: str = "outputs", overrides: It
     given = {"study": _relative(study, notebooks) if study.endswith(".toml") else study, "overrides": overrides,
              "data": _relative(data, notebooks) if data and not run.study.synthetic else "",
              "out": _relative(out, notebooks)}  # fmt: skip
-    place = Place(run.study, run.folder, run.data, Hashes(run.folder / "cache" / "hashes.json"))
+    place = Place(run.study, run.folder, _images(run.study, run.folder, data), Hashes(run.folder / "cache" / "hashes.json"))
     with _alone(run.folder):
         for step in chosen:
             try:
@@ -163,7 +163,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _images(study: Study, folder: Path, data: str) -> Path | None:
-    """Where the images are, as Run.open finds them; None where that is not known."""
+    """Below which folder the images are, as Run.open finds them; None where that is not known."""
     known = folder / "data.txt"
     if study.synthetic:
         return folder / "data"

@@ -4,7 +4,7 @@ import pytest
 
 from lesionkit.data.readers import read
 from lesionkit.data.records import CLASSES
-from lesionkit.data.splits import LeakError, assert_disjoint, external_set, split
+from lesionkit.data.splits import LeakError, assert_disjoint, external_set, split, study_table
 
 NO_PAIRS = pd.DataFrame(columns=["image_a", "image_b"])
 
@@ -142,3 +142,15 @@ def test_real_counts(real_data):
     assert table["lesion_id"].nunique() == 7470 and table["group_id"].nunique() == 7469
     shares = pd.crosstab(ham["dx"], table["split"], normalize="index")
     assert (shares[["train", "val", "test"]] - [0.7, 0.15, 0.15]).abs().max().max() < 0.01
+
+
+def test_the_study_table_holds_both_sets_and_refuses_a_lesion_on_both_sides():
+    facts = {"dataset": "ham10000", "source": "HAM10000", "source_dx": "nv"}
+    inside = index_of(["A", "A", "B", "C"]).assign(**facts)
+    outside = pd.DataFrame({"image_id": ["x0", "x1"], "lesion_id": ["X", None], "dx": "mel", "dataset": "isic2019",
+                            "source": "MSK", "source_dx": "MEL"})  # fmt: skip
+    table = study_table(split(inside, NO_PAIRS), inside, outside)
+    assert list(table["split"][-2:]) == ["external", "external"] and list(table["lesion_id"][-2:]) == ["X", "x1"]
+    assert len(table) == 6 and table["group_id"].notna().all()
+    with pytest.raises(LeakError, match="'A' in external and"):
+        study_table(split(inside, NO_PAIRS), inside, outside.assign(lesion_id=["A", None]))

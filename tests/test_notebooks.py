@@ -1,0 +1,111 @@
+"""Every notebook: its anatomy, and a run of them all on a tiny study."""
+
+import ast
+import json
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics as sk
+
+from lesionkit.data.records import CLASSES
+from lesionkit.workbook import pipeline
+from lesionkit.workbook.artifacts import file_hash, read_manifest
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+TINY = """
+phantoms = 90
+phantom_size = 48
+size = 32
+backbones = ["baseline_cnn", "test_resnet"]
+weights = "none"
+epochs = 2
+batch_size = 16
+"""
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_anatomy(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert notebook.cells[0].source.startswith(f"# {path.stem[:2]} · ") and "**Question.**" in notebook.cells[0].source
+    tagged = [cell for cell in code_cells(notebook) if "parameters" in cell.metadata.get("tags", [])]
+    assert tagged == [code_cells(notebook)[1]]  # after the imports
+    for line in tagged[0].source.splitlines():
+        name, _, comment = line.partition("  # ")
+        ast.literal_eval(name.partition(" = ")[2])  # papermill replaces literals, nothing else
+        assert comment
+    for cell in code_cells(notebook):
+        assert not cell.outputs and cell.execution_count is None, "committed with outputs: clear them"
+        assert len(cell.source.splitlines()) <= 15
+        tree = ast.parse(cell.source)
+        assert not [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)] and "sys.path" not in cell.source
+    for before, cell in zip(notebook.cells, notebook.cells[1:]):
+        assert cell.source.strip() and before.source.strip()
+    assert notebook.cells[-1].cell_type == "code" and "Markdown(" in notebook.cells[-1].source  # generated findings
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A tiny study, run once: its TOML, where its results went, and what was said."""
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "tiny.toml").write_text(TINY)
+    said = []
+    run = pipeline.run_study(str(folder / "tiny.toml"), out=str(folder / "out"), say=said.append)
+    return folder, run, said
+
+
+def test_every_notebook_ran_and_everything_in_the_manifest_is_there(done):
+    _, run, said = done
+    assert len(said) == len(NOTEBOOKS) + 1 + 1  # 02 twice, the report once
+    manifest = read_manifest(run)
+    assert {path.stem for path in NOTEBOOKS} == {a["notebook"] for a in manifest["artifacts"].values()} - {"report"}
+    for path, entry in manifest["artifacts"].items():
+        assert file_hash(run / path) == entry["hash"], path
+    assert not list(run.rglob("*.partial*")) and not list(run.rglob("*.failed.ipynb"))
+    assert (run / "report" / "index.html").stat().st_size > 10_000
+
+
+def test_a_second_run_makes_nothing_and_a_changed_setting_only_what_it_touches(done):
+    folder, run, _ = done
+    said = []
+    pipeline.run_study(str(folder / "tiny.toml"), out=str(folder / "out"), say=said.append)
+    assert all(line.endswith("fresh") for line in said), said
+    states = pipeline.status(str(folder / "tiny.toml"), out=str(folder / "out"), overrides=["backbone.test_resnet.lr=1e-4"])
+    stale = {state.step.id for state in states if state.name != "fresh"}
+    assert "02_train_backbone_test_resnet" in stale and not {"01_eda", "02_train_backbone_baseline_cnn"} & stale
+
+
+def test_the_numbers_in_the_tables_are_those_of_scikit_learn(done):
+    _, run, _ = done
+    predictions = pd.concat(map(pd.read_parquet, sorted(run.glob("predictions/*.parquet"))))
+    board = pd.read_csv(run / "tables" / "03_leaderboard.csv").set_index("model")
+    for model, rows in predictions[predictions["split"] == "test"].groupby("model"):
+        y = pd.Categorical(rows["y_true"], categories=list(CLASSES)).codes
+        p = rows[[f"p_{dx}" for dx in CLASSES]].to_numpy()
+        assert set(y) == set(range(7))
+        mel, call = CLASSES.index("mel"), p.argmax(1)
+        p = p.astype(float) / p.sum(1, keepdims=True)
+        expected = {
+            "accuracy": sk.accuracy_score(y, call), "balanced_accuracy": sk.balanced_accuracy_score(y, call),
+            "macro_f1": sk.f1_score(y, call, average="macro"), "weighted_f1": sk.f1_score(y, call, average="weighted"),
+            "macro_auc": sk.roc_auc_score(y, p, multi_class="ovr", average="macro"),
+            "micro_auc": sk.roc_auc_score(np.eye(7)[y], p, average="micro"), "melanoma_auc": sk.roc_auc_score(y == mel, p[:, mel]),
+            "melanoma_sensitivity": sk.recall_score(y == mel, call == mel), "melanoma_specificity": sk.recall_score(y != mel, call != mel),
+        }  # fmt: skip
+        assert board.loc[model, list(expected)].astype(float).to_dict() == pytest.approx(expected, abs=1e-6)
+
+
+def test_figures_of_synthetic_images_say_so_and_galleries_are_kept_apart(done):
+    _, run, _ = done
+    executed = json.loads((run / "notebooks" / "01_eda.ipynb").read_text())
+    assert not [out for cell in executed["cells"] for out in cell.get("outputs", []) if out["output_type"] == "error"]
+    galleries = {path.stem for path in (run / "galleries").glob("*.png")}
+    assert {"01_samples_internal", "01_samples_external", "02_augmentation_baseline_cnn", "05_cam_test_correct"} <= galleries
+    assert not [path for path in (run / "figures").glob("*") if "cam" in path.stem or "samples" in path.stem]
