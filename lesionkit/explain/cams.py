@@ -117,7 +117,7 @@ class _AlignedCAM(GradCAM):
 
         Positions tile the frame, as is customary. A padded 3x3 window of stride 2 has its centre half a pixel to the top
         left of its tile, so an untrained ResNet's positions see up to half a tile away from where they are drawn; training
-        on mirrored images, for which only tiles are symmetric, takes that back.
+        on mirrored images, for which only tiles are symmetric, tends to take that back.
         """
         grid = self.activations_and_grads.activations[0].shape[2:]
         tiled = [n * self.stride if n == side // self.stride else side for n, side in zip(grid, self.frame, strict=True)]
@@ -130,7 +130,7 @@ class _AlignedCAM(GradCAM):
             for h, w in sizes:
                 for prefix in {self.prefix, 0}:
                     if features.shape[1] == prefix + h * w:
-                        return features[:, prefix:].transpose(1, 2).unflatten(2, (h, w)).transpose(2, 3)
+                        return features[:, prefix:].transpose(1, 2).unflatten(2, (h, w))
         elif features.ndim == 4:
             return features.permute(0, 3, 1, 2) if tuple(features.shape[1:3]) in sizes else features
         raise ValueError(f"a layer's output of shape {tuple(features.shape)} is no map of a {self.frame} image at a stride of "
@@ -179,5 +179,5 @@ def _checked(images: np.ndarray, targets: Sequence[int] | None, classes: int) ->
         return None
     targets = [int(k) for k in targets]
     if len(targets) != len(images) or not all(0 <= k < classes for k in targets):
-        raise ValueError(f"{len(targets)} targets for {len(images)} images, {targets[:5]} …: give each one from 0 to {classes - 1}")
+        raise ValueError(f"{len(targets)} targets {targets[:5]} for {len(images)} images: give each one, 0 to {classes - 1}")
     return targets

@@ -17,7 +17,13 @@ from lesionkit.data.records import CLASSES
 from lesionkit.evidence import metrics
 from lesionkit.evidence import predictions as table_of
 from lesionkit.plots.style import (
-    CLASS_COLOURS, axes, legend_above, metric_label, model_colour, model_label, use_style,
+    CLASS_COLOURS,
+    axes,
+    legend_above,
+    metric_label,
+    model_colour,
+    model_label,
+    use_style,
 )
 
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))

@@ -66,7 +66,7 @@ class Run:
         """Save as PNG and PDF under figures/, or under galleries/ where it shows images of patients' skin."""
         figure = figure.figure if isinstance(figure, Axes) else figure
         if self.study.synthetic:
-            figure.text(0.995, 0.002, SYNTHETIC, ha="right", va="bottom", fontsize=7, color="0.4")
+            figure.text(0.995, -0.01, SYNTHETIC, ha="right", va="top", fontsize=7, color="0.4")  # below all else
         stem = self.path("galleries" if gallery else "figures", self._name(name))
         for ending, options in ((".png", {"dpi": 200}), (".pdf", {"metadata": {"CreationDate": None}})):
             self._write(stem.with_name(stem.name + ending), lambda path: figure.savefig(path, bbox_inches="tight", **options))

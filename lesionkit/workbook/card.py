@@ -88,3 +88,14 @@ def _credits(run: Run) -> str:
     if run.study.synthetic:
         return "Synthetic images: no third-party data."
     return "\n".join(f"- {r.title}: {r.licence}. {' '.join(r.citations)}" for r in DATASETS.values())
+
+
+def summary(board: pd.DataFrame) -> str:
+    """The README's table of results from `06_leaderboard`, as Markdown."""
+    shown = ("balanced_accuracy", "macro_f1", "macro_auc", "melanoma_sensitivity")
+    head = ["model", "initial weights", "px", *(f"{m.replace('_', ' ')} {side}" for m in shown for side in SIDES)]
+    rows = ["| " + " | ".join(head) + " |", "|---|---|--:|" + "--:|" * (2 * len(shown))]
+    for _, row in board.iterrows():
+        facts = ["", ""] if pd.isna(row["size_px"]) else [Path(str(row["weights"])).suffix and "ImageNet (file)" or row["weights"], f"{row['size_px']:.0f}"]
+        rows.append("| " + " | ".join([row["model"], *facts, *(f"{row[f'{m}_{side}']:.3f}" for m in shown for side in SIDES)]) + " |")
+    return "\n".join(rows)

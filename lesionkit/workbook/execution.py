@@ -1,6 +1,7 @@
 """One notebook executed headless, by the Python that runs now, with its progress in the terminal."""
 
 import json
+import logging
 import os
 import sys
 import threading
@@ -26,7 +27,7 @@ class ThisPython(AsyncKernelManager):
 
     @property
     def kernel_spec(self) -> KernelSpec:
-        return KernelSpec(**get_kernel_dict())
+        return KernelSpec(**get_kernel_dict(["--IPKernelApp.log_level=50"]))  # the errors of cells come by message
 
 
 def execute(source: Path, target: Path, parameters: Mapping[str, Any]) -> None:
@@ -34,6 +35,7 @@ def execute(source: Path, target: Path, parameters: Mapping[str, Any]) -> None:
 
     Raises NotebookFailed; the failed copy is then kept beside it as *.failed.ipynb, and `target` is as it was.
     """
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # its guesses at the types of parameters
     target.parent.mkdir(parents=True, exist_ok=True)
     partial, failed = target.with_name(f".partial.{target.name}"), target.with_suffix(".failed.ipynb")
     failed.unlink(missing_ok=True)

@@ -206,13 +206,13 @@ def _python(cells: list[dict]) -> str:
 
 
 def _code(program: str) -> dict[str, str]:
-    files = sources.modules_used(program)
-    return {f.relative_to(sources.PACKAGE).as_posix(): _module_hash(f, f.stat().st_mtime_ns) for f in sorted(files)}
+    return _code_at(program, sources.PACKAGE, tuple(file.stat().st_mtime_ns for file in sorted(sources.PACKAGE.rglob("*.py"))))
 
 
-@cache
-def _module_hash(file: Path, time: int) -> str:
-    return sources.code_hash([file])
+@cache  # steps share their modules, and parsing them takes longer than all the rest
+def _code_at(program: str, package: Path, times: tuple[int, ...]) -> dict[str, str]:
+    used = sorted(sources.modules_used(program))
+    return {file.relative_to(package).as_posix(): sources.code_hash([file]) for file in used}
 
 
 def _short(text: str) -> str:

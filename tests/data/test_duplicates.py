@@ -9,7 +9,6 @@ from lesionkit.data.duplicates import CORRELATION, near_duplicates
 from lesionkit.data.pixels import build
 from lesionkit.data.readers import read
 
-
 # The pairs of HAM10000 that were seen to be one lesion under two ids, the surest first.
 KNOWN = [
     ("ISIC_0030074", "ISIC_0025226"), ("ISIC_0025387", "ISIC_0029880"), ("ISIC_0027027", "ISIC_0029036"),

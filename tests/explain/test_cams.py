@@ -224,7 +224,7 @@ def test_a_frozen_model_can_be_explained():
 
 @pytest.mark.parametrize("images, targets, message", [
     (np.zeros((2, 64, 64, 3), np.float32), None, "float32"), (np.zeros((64, 64, 3), np.uint8), None, r"uint8 \(n, H, W, 3\)"),
-    (np.zeros((2, 64, 64, 3), np.uint8), [1], "1 targets"), (np.zeros((2, 64, 64, 3), np.uint8), [0, 7], "from 0 to 6"),
+    (np.zeros((2, 64, 64, 3), np.uint8), [1], "1 targets"), (np.zeros((2, 64, 64, 3), np.uint8), [0, 7], "one, 0 to 6"),
 ])  # fmt: skip
 def test_what_cannot_be_explained_is_refused(images, targets, message):
     with pytest.raises(ValueError, match=message):

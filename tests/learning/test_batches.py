@@ -5,7 +5,16 @@ import pytest
 import torch
 
 from lesionkit.learning.batches import (
-    Augmentation, PlainBatches, TrainingBatches, apply_views, dihedral, draw_views, normalise, preview, sampling_weights, to_float,
+    Augmentation,
+    PlainBatches,
+    TrainingBatches,
+    apply_views,
+    dihedral,
+    draw_views,
+    normalise,
+    preview,
+    sampling_weights,
+    to_float,
 )  # fmt: skip
 
 NONE = Augmentation(flips=False, rotation=0, crop=1, colour=0)

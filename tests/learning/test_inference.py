@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from toys import study, toy
 
 from lesionkit.data.records import CLASSES
 from lesionkit.learning import inference
 from lesionkit.learning.training import fit
-from toys import study, toy
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from toys import study, toy
 
 from lesionkit.learning import callbacks, training
 from lesionkit.learning.callbacks import Journal, plateaus, validation_scores
 from lesionkit.learning.training import fit
-from toys import study, toy
 
 SMALL = "test_resnet"
 

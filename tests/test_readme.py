@@ -1,0 +1,34 @@
+"""The README says what is there: its links, its commands, and its numbers."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from lesionkit import study
+from lesionkit.workbook import card
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_links_lead_to_files_that_exist():
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", TEXT) if not link.startswith("http")]
+    assert links and not [link for link in links if not (ROOT / link).exists()]
+
+
+def test_the_results_are_those_of_the_committed_tables():
+    block = re.search(r"<!-- results:.*?-->\n(.*?)<!-- end of results -->", TEXT, re.S)[1].strip()
+    expected = card.summary(pd.read_csv(ROOT / "outputs" / "isic84" / "tables" / "06_leaderboard.csv"))
+    assert block == expected, f"put this between the marks in README.md:\n\n{expected}\n"
+
+
+def test_make_targets_and_studies_that_it_names_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    assert all(f"\n{target}:" in makefile for target in re.findall(r"make (demo|test|lab)\b", TEXT))
+    named = re.findall(r"^\| `(\w+)` \|", TEXT, re.M)
+    assert sorted(named)[: len(study.available())] == study.available() or set(study.available()) <= set(named)
+
+
+def test_it_can_be_read_in_one_go():
+    assert len(TEXT.splitlines()) < 250
