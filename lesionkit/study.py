@@ -109,14 +109,18 @@ def available() -> list[str]:
 
 
 def load(name: str, overrides: Iterable[str] = ()) -> Study:
-    """The study `name`: one that ships, or the path of a TOML file, with `key=value` laid over it.
+    """The study `name`: one that ships, or the path of a TOML file, with `key=value` laid over it, also over its backbones' tables.
 
     A file that says `base = "full"` starts from that study and names only what differs. A value is TOML (`epochs=1`, `backbones=["resnet50"]`, `backbone.resnet50.lr=1e-4`); what is not, is text.
     Raises StudyError for a study, key or value that cannot be.
     """
     values = _read(name)
     for item in overrides:
-        _merge(values, _parse(item))
+        change = _parse(item)
+        for table in values.get("backbone", {}).values():  # what is set for all holds for each
+            for key in change.keys() & table.keys():
+                del table[key]
+        _merge(values, change)
     return _build(Path(name).stem, values)
 
 
@@ -178,7 +182,7 @@ def _checked(key: str, value: Any) -> Any:
     value = tuple(value) if isinstance(value, list) else value
     value = float(value) if fields[key] is float and type(value) is int else value
     if not _is(value, fields[key]):
-        raise StudyError(f"{key} = {value!r}: a {getattr(fields[key], '__name__', fields[key])} is needed")
+        raise StudyError(f"{key} = {value!r}: must be {getattr(fields[key], '__name__', fields[key])}")
     if key in CHOICES and value not in CHOICES[key]:
         raise StudyError(f"{key} = {value!r}: one of {', '.join(map(str, CHOICES[key]))}")
     if key in RANGES and not RANGES[key][0] <= value <= RANGES[key][1]:

@@ -13,7 +13,7 @@ from torch import nn
 
 from lesionkit.data.pixels import Pixels, decode
 from lesionkit.data.records import CLASSES
-from lesionkit.learning import backbones
+from lesionkit.learning import networks
 from lesionkit.learning.batches import normalise, to_float
 from lesionkit.learning.training import default_device
 
@@ -29,7 +29,7 @@ def load(folder: Path, device: str | None = None) -> tuple[nn.Module, dict[str, 
     config = json.loads(file.read_text())
     if tuple(config["classes"]) != CLASSES:
         raise ValueError(f"{file}: the classes are {config['classes']}, not {list(CLASSES)}: train it with this version")
-    model, _ = backbones.build(config["backbone"], config["study"]["size"], "none")
+    model, _ = networks.build(config["backbone"], config["study"]["size"], "none")
     model.load_state_dict(load_file(Path(folder) / "weights.safetensors"))
     model = model.to(device or default_device(), memory_format=torch.channels_last)
     return model.eval().requires_grad_(False), config

@@ -25,14 +25,14 @@ from torch import nn
 from lesionkit import sources
 from lesionkit.data.pixels import Pixels
 from lesionkit.data.records import CLASSES
-from lesionkit.learning import backbones
+from lesionkit.learning import backbones, networks
 from lesionkit.learning.batches import Augmentation, PlainBatches, TrainingBatches
 from lesionkit.learning.callbacks import Epochs, Journal, precision, save
 from lesionkit.learning.progress import Progress
 from lesionkit.study import Study
 
 DEPTH_RATE = 0.3  # pretrained weights: the lower half learns at 0.3² of the rate of the head, the upper at 0.3
-TRAINED_BY = ("training.py", "callbacks.py", "batches.py", "baseline.py")  # a change of these makes trained models stale
+TRAINED_BY = ("training.py", "callbacks.py", "batches.py", "baseline.py", "networks.py")  # a change of these makes trained models stale
 
 # The fields of a study that decide the weights; a change of another one trains nothing anew.
 SETTINGS = (
@@ -64,7 +64,7 @@ def fit(name: str, pixels: Pixels, table: pd.DataFrame, study: Study, folder: Pa
         return done
     folder.mkdir(parents=True, exist_ok=True)
     with _own_randomness(study.seed):
-        model, used = backbones.build(name, study.size, study.weights, weights_dir=study.weights_dir,
+        model, used = networks.build(name, study.size, study.weights, weights_dir=study.weights_dir,
                                       drop_rate=study.drop_rate, drop_path_rate=study.drop_path_rate)  # fmt: skip
         model = model.to(device, memory_format=torch.channels_last)
         learner = _learner(model, _loaders(name, pixels, table, study, device), study, pretrained=used != "none")
@@ -102,7 +102,7 @@ def _learner(model: nn.Module, loaders: DataLoaders, study: Study, pretrained: b
 
 def _decay_groups(model: nn.Module, pretrained: bool) -> list[list[nn.Parameter]]:
     """The backbone's groups, each parted into what decays and what does not (norms, biases; as timm does)."""
-    groups = backbones.parameter_groups(model, pretrained)
+    groups = networks.parameter_groups(model, pretrained)
     return [[p for p in group if (p.ndim > 1) == decays] for group in groups for decays in (True, False)]
 
 
@@ -151,7 +151,7 @@ def fingerprint(name: str, pixels: Pixels, table: pd.DataFrame, study: Study) ->
 
 def _weights(name: str, study: Study) -> str:
     """What training starts from: the word of the study, or the content of the file, wherever the folder lies."""
-    if file := backbones.weights_file(name, study.weights, study.weights_dir):
+    if file := networks.weights_file(name, study.weights, study.weights_dir):
         with file.open("rb") as content:
             return hashlib.file_digest(content, "sha256").hexdigest()
     return study.weights

@@ -96,6 +96,6 @@ def summary(board: pd.DataFrame) -> str:
     head = ["model", "initial weights", "px", *(f"{m.replace('_', ' ')} {side}" for m in shown for side in SIDES)]
     rows = ["| " + " | ".join(head) + " |", "|---|---|--:|" + "--:|" * (2 * len(shown))]
     for _, row in board.iterrows():
-        facts = ["", ""] if pd.isna(row["size_px"]) else [Path(str(row["weights"])).suffix and "ImageNet (file)" or row["weights"], f"{row['size_px']:.0f}"]
+        facts = ["", ""] if pd.isna(row["size_px"]) else [row["weights"], f"{row['size_px']:.0f}"]
         rows.append("| " + " | ".join([row["model"], *facts, *(f"{row[f'{m}_{side}']:.3f}" for m in shown for side in SIDES)]) + " |")
     return "\n".join(rows)

@@ -42,6 +42,7 @@ def execute(source: Path, target: Path, parameters: Mapping[str, Any]) -> None:
     try:
         papermill.execute_notebook(source, partial, dict(parameters), kernel_name="python3", progress_bar=False,
                                    cwd=source.parent, kernel_manager_class=ThisPython)  # fmt: skip
+        _name_no_folders(partial, source, target)
         os.replace(partial, target)
     except papermill.PapermillExecutionError as error:
         os.replace(partial, failed)
@@ -53,6 +54,13 @@ def execute(source: Path, target: Path, parameters: Mapping[str, Any]) -> None:
         raise NotebookFailed(message) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _name_no_folders(copy: Path, source: Path, target: Path) -> None:
+    """papermill notes where files lie on this machine; a copy that is passed on need not say that."""
+    book = json.loads(copy.read_text(encoding="utf-8"))
+    book["metadata"]["papermill"] |= {"input_path": source.name, "output_path": target.name}
+    copy.write_text(json.dumps(book, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 @contextmanager

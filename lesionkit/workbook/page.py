@@ -32,6 +32,8 @@ th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align
 th { position: sticky; top: 0; background: #fff; border-bottom: 2px solid var(--ink); }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .text { max-width: 46rem; overflow-wrap: anywhere; }
+.text h1, .text h2 { margin: 1.2rem 0 .3rem; padding: 0; border: 0; font-size: 1.1rem; }
+.text h1 { font-size: 1.25rem; }
 .text table { display: block; max-width: 100%; overflow-x: auto; }
 @media (min-width: 62rem) {
   body { display: grid; grid-template-columns: 19rem minmax(0, 1fr); }

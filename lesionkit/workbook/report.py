@@ -24,7 +24,7 @@ from lesionkit.workbook.staleness import Step
 
 ROWS = 60  # of a table that are shown; the CSV holds all
 LIBRARIES = ("torch", "timm", "fastai", "scikit-learn", "numpy", "pandas", "matplotlib", "seaborn", "papermill")
-_INTEGER, _TEXT = re.compile(r"-?\d+"), mistune.create_markdown(escape=True, plugins=["table", "strikethrough"])
+_TEXT = mistune.create_markdown(escape=True, plugins=["table", "strikethrough"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,8 +101,9 @@ def _column(cells: list[str]) -> tuple[list[str], bool]:
         numbers = [float(cell) for cell in filled]
     except ValueError:
         return cells, False
-    if all(map(_INTEGER.fullmatch, filled)):
-        return cells, bool(filled)
+    gaps = len(filled) < len(cells)  # pandas writes the whole numbers of a column with gaps as 64.0
+    if all(re.fullmatch(r"-?\d+(\.0)?" if gaps else r"-?\d+", cell) for cell in filled):
+        return [cell.removesuffix(".0") or "–" for cell in cells] if filled else cells, bool(filled)
     shown = (f"{x:.1e}" if 0 < abs(x) < 0.0005 else f"{x:.3f}" for x in numbers)
     return [next(shown) if cell else "–" for cell in cells], True
 
@@ -123,7 +124,8 @@ def _notebook_html(notebook: Path) -> str:
     from nbconvert import HTMLExporter  # two seconds to load: only where a notebook has changed
 
     body, _ = HTMLExporter(template_name="lab").from_filename(str(notebook))
-    return re.sub(r"<script\b.*?</script>", "", body, flags=re.DOTALL)  # they fetch MathJax and the like from the network
+    body = re.sub(r"<script\b.*?</script>", "", body, flags=re.DOTALL)  # they fetch MathJax and the like from the network
+    return re.sub(r'href="(\d\d_\w+)\.ipynb"', r'href="../index.html#\1"', body)
 
 
 def _record(study: Study, folder: Path, pages: Iterable[Path]) -> None:
@@ -163,6 +165,6 @@ def _commit() -> str:
         return subprocess.run(["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        return git("rev-parse", "--short=12", "HEAD") + (" with changes" if git("status", "--porcelain", ".", ) else "")
+        return git("rev-parse", "--short=12", "HEAD") + (" with changes" if git("status", "--porcelain", ".") else "")
     except (OSError, subprocess.CalledProcessError):
         return ""

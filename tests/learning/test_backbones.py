@@ -11,8 +11,9 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from lesionkit.learning import backbones
-from lesionkit.learning.backbones import BACKBONES, WeightsError, build, parameter_groups
+from lesionkit.learning import backbones, networks
+from lesionkit.learning.backbones import BACKBONES
+from lesionkit.learning.networks import WeightsError, build, parameter_groups
 
 SMALL = "test_resnet"  # a tiny network that timm ships for tests
 
@@ -26,10 +27,18 @@ def test_builds_at_a_small_size_with_seven_outputs(name):
     assert dict(model.named_modules())[backbones.backbone(name).cam] is not None
 
 
+@pytest.mark.parametrize("name", ["mobilenetv3_large_100", "efficientnet_b3", "tf_efficientnet_lite0", SMALL])
+def test_first_logits_are_small_so_that_training_starts_near_the_loss_of_chance(name):
+    torch.manual_seed(0)
+    model, _ = build(name, 64, "none")
+    with torch.no_grad():
+        loss = torch.nn.functional.cross_entropy(model(torch.randn(8, 3, 64, 64)), torch.arange(8) % 7)
+    assert loss < 1.5 * torch.log(torch.tensor(7.0))
+
+
 @pytest.mark.parametrize("name", ["resnet50", "densenet121", "vit_base_patch16_224", SMALL])
 def test_parameter_groups_hold_every_parameter_once_and_end_with_the_classifier(name):
-    with torch.device("meta"):
-        model, _ = build(name, 64, "none")
+    model, _ = build(name, 64, "none")
     groups = parameter_groups(model, pretrained=True)
     held = [id(p) for group in groups for p in group]
     assert len(groups) == 3 and len(held) == len(set(held)) == len(list(model.parameters()))
@@ -64,13 +73,13 @@ def test_a_folder_without_the_weights_is_refused(tmp_path):
 
 
 def test_auto_takes_the_first_that_can_be_had(weights_folder, monkeypatch, tmp_path):
-    monkeypatch.setattr(backbones, "hub_reachable", lambda name: False)
+    monkeypatch.setattr(networks, "hub_reachable", lambda name: False)
     assert build(SMALL, 64, "auto", weights_dir=str(weights_folder[0]))[1] == f"{SMALL}.mine.safetensors"
     assert build(SMALL, 64, "auto")[1] == "none"
 
 
 def test_imagenet_without_a_network_stops_and_says_what_to_do(monkeypatch):
-    monkeypatch.setattr(backbones, "hub_reachable", lambda name: False)
+    monkeypatch.setattr(networks, "hub_reachable", lambda name: False)
     with pytest.raises(WeightsError, match="cannot be downloaded: connect.*weights=DIR.*weights=none"):
         build("resnet50", 64, "imagenet")
 
@@ -108,7 +117,7 @@ def test_imagenet_weights_come_from_the_hub(weights_folder, tmp_path):
     Hub.content = (folder / f"{SMALL}.mine.safetensors").read_bytes()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    code = ("from lesionkit.learning.backbones import build; model, used = build('test_resnet', 64, 'imagenet'); "
+    code = ("from lesionkit.learning.networks import build; model, used = build('test_resnet', 64, 'imagenet'); "
             "print(used, float(model.state_dict()['conv1.0.weight'].sum() if 'conv1.0.weight' in model.state_dict() "
             "else next(iter(model.state_dict().values())).sum()))")  # fmt: skip
     environment = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path / "hub"),

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from toys import study, toy
 
-from lesionkit.learning import callbacks, training
+from lesionkit.learning import callbacks, networks, training
 from lesionkit.learning.callbacks import Journal, plateaus, validation_scores
 from lesionkit.learning.training import fit
 
@@ -88,7 +88,7 @@ def test_training_stops_when_validation_gets_no_better(tmp_path, monkeypatch):
 
 def test_pretrained_weights_are_frozen_below_the_head_at_first(tmp_path):
     torch.manual_seed(0)
-    start, _ = training.backbones.build(SMALL, 32, "none")
+    start, _ = networks.build(SMALL, 32, "none")
     body = {k: v.clone() for k, v in start.state_dict().items() if not k.startswith("fc.")}
     save_file({k: v.contiguous() for k, v in start.state_dict().items() if not k.startswith("fc.")} | {
         "fc.weight": torch.zeros(1000, start.num_features), "fc.bias": torch.zeros(1000)}, tmp_path / f"{SMALL}.safetensors")  # fmt: skip

@@ -1,0 +1,143 @@
+import subprocess
+import sys
+import types
+
+import pandas as pd
+import pytest
+
+import lesionkit.learning
+from lesionkit import cli
+from lesionkit.data import phantoms
+from lesionkit.workbook import pipeline
+from lesionkit.workbook.staleness import State, Step
+
+
+@pytest.fixture
+def call(capsys):
+    """Call the command; returns its exit code, stdout and stderr."""
+
+    def call(*args):
+        with pytest.raises(SystemExit) as left:
+            cli.main(args)
+        return (left.value.code or 0, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def given(monkeypatch, tmp_path):
+    """What the command passes on to the pipeline."""
+    seen = {}
+    monkeypatch.setattr(pipeline, "run_study", lambda study, **more: seen.update(study=study, **more) or tmp_path)
+    return seen
+
+
+def test_the_version_and_help_are_quick(call):
+    assert call("--version") == (0, f"lesionkit {lesionkit.__version__}\n", "")
+    code, out, _ = call("--help")
+    assert code == 0 and all(word in out for word in ("run", "status", "predict", "data"))
+    heavy = "import sys, lesionkit.cli; print([m for m in ('torch', 'pandas', 'papermill', 'matplotlib') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_run_passes_on_what_is_asked(call, given, tmp_path):
+    code, out, _ = call("run", "demo")
+    assert code == 0 and out == f"report: {tmp_path / 'report' / 'index.html'}\n"
+    assert given == {"study": "demo", "data": "", "out": "outputs", "overrides": [], "only": [], "force": False}
+    call("run", "isic84", "--data", "D", "--out", "O", "--set", "epochs=1", "lr=2", "--only", "03", "04", "--force")
+    assert given == {"study": "isic84", "data": "D", "out": "O", "overrides": ["epochs=1", "lr=2"], "only": ["03", "04"], "force": True}
+
+
+@pytest.mark.parametrize(("args", "spread"), [
+    ("--only 03 04", "--only 03 --only 04"), ("--only 03 demo", "--only 03 demo"), ("--only 03 --force 04", "--only 03 --force 04"),
+    ("--set a=1 b=2 demo", "--set a=1 --set b=2 demo"), ("--set a=-1 --only 03", "--set a=-1 --only 03"), ("--set", "--set"),
+    ("--out 03 04", "--out 03 04"),
+])  # fmt: skip
+def test_an_option_takes_several_values(args, spread):
+    assert cli._spread(args.split()) == spread.split()
+
+
+@pytest.mark.parametrize("args", [
+    ("run", "dmo"), ("run", "demo", "--set", "epoch=1"), ("run", "demo", "--set", "epochs"), ("run", "demo", "--only", "77"),
+    ("run", "full", "--data", "nowhere"), ("status", "full", "--data", "nowhere"), ("status", "dmo"), ("run", "demo", "--frce"), ("run",),
+    ("data", "check", "nowhere"), ("predict", "nowhere", "a.jpg", "--out", "x.csv"), ("predict",), ("dance",), (),
+])  # fmt: skip
+def test_bad_usage_is_2_with_a_message_and_nothing_written(call, args, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = call(*args)
+    assert code == 2 and "Traceback" not in err
+    assert err or not args  # a bare `lesionkit` shows its help
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_run_is_1_with_the_message_on_stderr(call, monkeypatch):
+    def fail(study, **more):
+        raise pipeline.RunError("03_ensemble failed: cell In [3] raised ValueError: no")
+
+    monkeypatch.setattr(pipeline, "run_study", fail)
+    assert call("run", "demo") == (1, "", "lesionkit: 03_ensemble failed: cell In [3] raised ValueError: no\n")
+
+
+def test_a_full_disk_is_1_without_a_traceback(call, monkeypatch):
+    def full(study, **more):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pipeline, "run_study", full)
+    code, _, err = call("run", "demo")
+    assert code == 1 and err == "lesionkit: [Errno 28] No space left on device\n"
+
+
+def test_status_says_what_is_stale_and_why(call, monkeypatch):
+    states = [State(Step("01_eda"), "fresh"), State(Step("03_ensemble"), "stale", ("epochs = 4, now 5", "the notebook changed"))]
+    monkeypatch.setattr(pipeline, "status", lambda study, **more: states)
+    code, out, _ = call("status", "demo")
+    assert code == 0 and [line.split(maxsplit=2) for line in out.splitlines()] == [
+        ["01_eda", "fresh"], ["03_ensemble", "stale", "epochs = 4, now 5; the notebook changed"]]  # fmt: skip
+
+
+def test_data_check_is_0_for_good_data_and_1_for_none(call, tmp_path):
+    phantoms.write(tmp_path / "good", images=30, size=32)
+    code, out, _ = call("data", "check", str(tmp_path / "good"))
+    assert code == 0 and "HAM10000" in out and "ISIC 2019" in out
+    (tmp_path / "empty").mkdir()
+    code, out, _ = call("data", "check", str(tmp_path / "empty"))
+    assert code == 1 and "empty folder" in out
+
+
+@pytest.fixture
+def inference(monkeypatch):
+    """In place of the module that loads torch, which takes seconds."""
+    module = types.SimpleNamespace()
+    monkeypatch.setitem(sys.modules, "lesionkit.learning.inference", module)
+    monkeypatch.setattr(lesionkit.learning, "inference", module, raising=False)
+    return module
+
+
+def test_predict_takes_files_and_folders(call, tmp_path, inference):
+    def predicted(run, files):
+        return pd.DataFrame({"file": [str(file) for file in files for _ in "me"], "model": ["m", "ensemble"] * len(files)})
+
+    inference.predict_files = predicted
+    for name in ("run/models/m/config.json", "images/b.JPG", "images/deep/a.png", "images/notes.txt", "one.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    where = [str(tmp_path / name) for name in ("run", "one.jpg", "images")]
+    code, out, _ = call("predict", *where, "--out", str(tmp_path / "x.csv"))
+    assert code == 0 and "3 images, 1 models and their ensemble" in out
+    files = pd.read_csv(tmp_path / "x.csv")["file"].unique()
+    assert list(files) == [str(tmp_path / name) for name in ("one.jpg", "images/b.JPG", "images/deep/a.png")]
+    assert call("predict", where[0], str(tmp_path / "no.jpg"), "--out", str(tmp_path / "x.csv"))[0] == 2
+    assert call("predict", where[0], str(tmp_path / "run"), "--out", str(tmp_path / "x.csv"))[0] == 2
+    assert call("predict", *where, "--out", str(tmp_path / "nowhere" / "x.csv"))[0] == 2
+
+
+def test_predict_names_an_image_that_cannot_be_read(call, tmp_path, inference):
+    def unreadable(run, files):
+        raise OSError(f"{files[0]}: unreadable image")
+
+    inference.predict_files = unreadable
+    (tmp_path / "models" / "m").mkdir(parents=True)
+    (tmp_path / "models" / "m" / "config.json").touch()
+    (tmp_path / "broken.jpg").touch()
+    code, _, err = call("predict", str(tmp_path), str(tmp_path / "broken.jpg"), "--out", str(tmp_path / "x.csv"))
+    assert code == 1 and "broken.jpg: unreadable image" in err and not (tmp_path / "x.csv").exists()

@@ -1,0 +1,104 @@
+import dataclasses
+
+import pytest
+
+from lesionkit import study as studies
+from lesionkit.study import Study, StudyError, load
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text, name="mine"):
+        path = tmp_path / f"{name}.toml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize("name", studies.available())
+def test_every_study_that_ships_loads(name):
+    study = load(name)
+    assert study.name == name and study.title and study.backbones
+
+
+def test_the_studies_differ_as_they_say():
+    assert {"demo", "full", "isic84", "paper"} <= set(studies.available())
+    assert all(set(studies.SEVEN) <= set(load(name).backbones) for name in ("demo", "full", "isic84", "paper"))
+    paper, full = load("paper"), load("full")
+    assert paper.split == "image_leaky" and full.split == "lesion" and paper.weights == "imagenet"
+    assert dataclasses.replace(full, name="paper", title=paper.title, split="image_leaky") == paper
+    assert (full.size, full.for_backbone("efficientnet_b3").size) == (224, 300)
+
+
+def test_a_file_names_what_differs_and_the_file_names_the_study(write):
+    study = load(write('backbones = ["resnet50"]\nlr = 1'))
+    assert study == dataclasses.replace(Study(name="mine"), backbones=("resnet50",), lr=1.0)
+    assert type(study.lr) is float
+
+
+def test_a_file_may_start_from_another_study(write):
+    assert load(write('base = "full"\nepochs = 2')) == dataclasses.replace(load("full"), name="mine", epochs=2)
+
+
+@pytest.mark.parametrize(("item", "field", "value"), [
+    ("epochs=1", "epochs", 1), ("lr=1e-4", "lr", 1e-4), ("flips=false", "flips", False), ("mixup=1", "mixup", 1.0),
+    ('backbones=["resnet50"]', "backbones", ("resnet50",)), ("weights=../some folder/x", "weights", "../some folder/x"),
+    ('weights="none"', "weights", "none"), ("backbone.resnet50.lr=1e-4", "backbone", {"resnet50": {"lr": 1e-4}}),
+    ("title=a=b", "title", "a=b"),
+])  # fmt: skip
+def test_an_override_is_toml_or_text(write, item, field, value):
+    assert getattr(load(write(""), [item]), field) == value
+
+
+def test_overrides_join_the_table_of_a_backbone(write):
+    study = load(write("[backbone.resnet50]\nepochs = 9\nlr = 0.01"), ["backbone.resnet50.lr=0.1"])
+    assert study.backbone == {"resnet50": {"epochs": 9, "lr": 0.1}}
+
+
+def test_an_override_holds_for_every_backbone_unless_it_names_one(write):
+    file = write("epochs = 3\n[backbone.resnet50]\nepochs = 9\nlr = 0.01")
+    study = load(file, ["epochs=1"])
+    assert study.for_backbone("resnet50").epochs == 1 and study.for_backbone("resnet50").lr == 0.01
+    assert load(file, ["epochs=1", "backbone.resnet50.epochs=5"]).for_backbone("resnet50").epochs == 5
+    assert load(file).for_backbone("resnet50").epochs == 9
+
+
+@pytest.mark.parametrize(("item", "message"), [
+    ("epochs", "write key=value"), ("epoch=1", "did you mean 'epochs'"), ("zzz=1", "no key 'zzz'"), ("=1", "not a key"),
+    ("epochs=0", "between 1 and 1000"), ("epochs=few", "must be int"), ("epochs=1.5", "must be int"),
+    ("flips=1", "must be bool"), ("split=image", "one of lesion, image_leaky"), ("tta=4", "one of 1, 8"),
+    ("backbones=[]", "at least one"), ('backbones=["a","a"]', "each once"), ("backbones=resnet50", "must be"),
+    ("fractions=[0.5,0.5]", "three shares"), ("fractions=[0.9,0.2,0.1]", "three shares"), ("fractions=[1,0,0]", "three shares"),
+    ("backbone.resnet50.split=lesion", "set split instead"), ("backbone.resnet50.epochs=0", "between"),
+    ("backbone.resnet50.epoch=1", "did you mean 'epochs'"), ("backbone=3", "must be"),
+    ("a b=1", "not a key"), ("backbone.resnet50.seed=1", "holds for the whole study"), ("lr=5", "between"), ("fractions=[0.5,0.5,0.5]", "sum to 1"),
+])  # fmt: skip
+def test_what_cannot_be_is_named_with_its_remedy(write, item, message):
+    with pytest.raises(StudyError, match=message):
+        load(write(""), [item])
+
+
+def test_an_unknown_study_and_a_broken_file_are_named(write):
+    with pytest.raises(StudyError, match="no study 'dmo': use one of demo"):
+        load("dmo")
+    with pytest.raises(StudyError, match="not valid TOML"):
+        load(write("epochs = = 1"))
+    with pytest.raises(StudyError, match="no study"):
+        load("nowhere/x.toml")
+
+
+def test_a_backbone_s_own_table_is_laid_over_the_rest(write):
+    study = load(write("epochs = 3\n[backbone.resnet50]\nepochs = 9"))
+    assert study.for_backbone("resnet50").epochs == 9 and study.for_backbone("densenet121").epochs == 3
+    assert study.for_backbone("resnet50").backbone == {} and study.epochs == 3
+
+
+def test_phantoms_make_a_study_synthetic():
+    assert load("demo").synthetic and not load("full").synthetic
+
+
+def test_a_fingerprint_sees_the_fields_it_is_asked_for():
+    one, other = Study(name="a", epochs=3), Study(name="a", epochs=4)
+    assert one.fingerprint() == Study(name="a", epochs=3).fingerprint() != other.fingerprint()
+    assert one.fingerprint("lr", "seed") == other.fingerprint("lr", "seed")

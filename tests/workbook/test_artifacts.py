@@ -1,0 +1,147 @@
+import json
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from lesionkit.data.records import CLASSES
+from lesionkit.evidence.predictions import PROBABILITIES
+from lesionkit.study import StudyError
+from lesionkit.workbook.artifacts import (
+    SYNTHETIC, MissingInput, Run, file_hash, read_manifest, update_manifest, write_atomically,
+)  # fmt: skip
+from workbook import books
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """Run.open for a toy study in tmp_path."""
+    given = books.write_study(tmp_path)
+
+    def opened(notebook="03_ensemble", **more):
+        return Run.open(**{"study": given["study"], "data": given["data"], "out": given["out"], "notebook": notebook} | more)
+
+    return opened
+
+
+def predicted(model, ids=("a", "b")):
+    p = np.full((len(ids), 7), 1 / 7, np.float32)
+    facts = {"image_id": ids, "lesion_id": ids, "dataset": "ham10000", "split": "test", "y_true": CLASSES[0], "model": model}
+    return pd.DataFrame(facts | dict(zip(PROBABILITIES, p.T)))
+
+
+def artifacts(run):
+    return read_manifest(run.folder)["artifacts"]
+
+
+def test_a_run_knows_its_folder_its_settings_and_its_images(opened, tmp_path):
+    run = opened(overrides=["epochs=2"])
+    assert run.folder == tmp_path / "outputs" / "toy" and run.data == tmp_path / "data" and run.study.epochs == 2
+    assert json.loads((run.folder / "study.json").read_text())["epochs"] == 2
+    assert opened(data="").data == tmp_path / "data"  # known since
+
+
+def test_images_that_are_nowhere_are_asked_for(opened, tmp_path):
+    with pytest.raises(StudyError, match="give it with --data DIR"):
+        opened(data="")
+    with pytest.raises(StudyError, match="no such folder"):
+        opened(data=str(tmp_path / "nowhere"))
+
+
+def test_phantoms_need_no_folder(opened, tmp_path):
+    run = opened(data="", overrides=["phantoms=30"])
+    assert run.data.is_relative_to(run.folder / "data") and not (run.folder / "data.txt").exists()
+
+
+def test_a_table_is_saved_whole_and_shown_rounded(opened):
+    run = opened()
+    table = pd.DataFrame({"model_name": ["a_b & c"], "auc": [1 / 3], "n": [12]})
+    shown = run.table(table, "leaderboard")
+    assert shown["auc"][0] == 0.333 and table["auc"][0] == 1 / 3
+    pd.testing.assert_frame_equal(run.saved_table("03_ensemble", "03_leaderboard"), table, check_dtype=False)
+    latex = (run.folder / "tables" / "03_leaderboard.tex").read_text()
+    assert r"a\_b \& c & 0.333 & 12" in latex and r"\toprule" in latex and r"model\_name" in latex
+
+
+def test_a_figure_is_png_and_pdf_and_the_same_each_time(opened):
+    run, hashes = opened(), []
+    for _ in range(2):
+        axes = Figure().subplots()
+        axes.plot([0, 1])
+        assert run.figure(axes, "roc") is axes.figure
+        hashes.append({path: entry["hash"] for path, entry in artifacts(run).items()})
+    assert set(hashes[0]) == {"figures/03_roc.png", "figures/03_roc.pdf"} and hashes[0] == hashes[1]
+
+
+def test_figures_of_images_lie_apart_and_synthetic_ones_say_so(opened):
+    run = opened(data="", overrides=["phantoms=30"])
+    figure = run.figure(Figure(), "samples", gallery=True)
+    assert (run.folder / "galleries" / "03_samples.png").exists() and not (run.folder / "figures").exists()
+    assert [text.get_text() for text in figure.texts] == [SYNTHETIC]
+    assert opened().figure(Figure(), "real").texts == []
+
+
+def test_the_manifest_says_who_made_what_from_what(opened):
+    first = opened("01_eda")
+    first.save_csv(pd.DataFrame({"image_id": ["a"], "source_dx": ["MEL"]}), "splits", "split.csv")
+    run = opened("02_train_backbone", suffix="resnet50")
+    run.split()
+    run.table(pd.DataFrame({"x": [1]}), "history")
+    entry = artifacts(run)["tables/02_history_resnet50.csv"]
+    assert (entry["notebook"], entry["backbone"]) == ("02_train_backbone", "resnet50")
+    assert entry["inputs"] == {"splits/split.csv": file_hash(run.folder / "splits" / "split.csv")}
+    assert entry["hash"] == file_hash(run.folder / "tables" / "02_history_resnet50.csv")
+    assert entry["study"] == run.study.fingerprint()
+    assert "backbone" not in artifacts(run)["splits/split.csv"]
+
+
+def test_files_of_others_are_recorded(opened):
+    run = opened()
+    run.path("models").mkdir()
+    run.path("models", "weights").write_text("w")
+    run.record(run.path("models", "weights"))
+    assert artifacts(run)["models/weights"]["hash"] == file_hash(run.path("models", "weights"))
+
+
+def test_a_missing_input_says_which_notebook_to_run(opened):
+    run = opened()
+    with pytest.raises(MissingInput, match="run notebook 01_eda first"):
+        run.split()
+    with pytest.raises(MissingInput, match="02_train_backbone with backbone=resnet50"):
+        run.predictions()
+
+
+def test_predictions_come_in_the_study_s_order_and_only_of_images_in_the_split(opened):
+    run = opened()
+    for name in ("densenet121", "resnet50", "an_earlier_one"):
+        run.save_predictions(predicted(name), name)
+    run.save_csv(pd.DataFrame({"image_id": ["a", "b", "c"]}), "splits", "split.csv")
+    assert list(dict.fromkeys(run.predictions()["model"])) == ["resnet50", "densenet121"]
+    run.save_csv(pd.DataFrame({"image_id": ["a"]}), "splits", "split.csv")
+    with pytest.raises(MissingInput, match="run 02_train_backbone again"):
+        run.predictions()
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path):
+    file = tmp_path / "new" / "file.txt"
+    write_atomically(file, lambda path: path.write_text("old"))
+
+    def fail(path):
+        path.write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(file, fail)
+    assert [f.name for f in file.parent.iterdir()] == ["file.txt"] and file.read_text() == "old"
+
+
+def test_writers_of_the_manifest_wait_for_each_other(tmp_path):
+    threads = [threading.Thread(target=update_manifest, args=(tmp_path, "steps", {f"step{i}": i})) for i in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert read_manifest(tmp_path)["steps"] == {f"step{i}": i for i in range(16)}
+    assert read_manifest(tmp_path / "nowhere") == {"artifacts": {}, "steps": {}}

@@ -1,0 +1,60 @@
+import json
+import sys
+import time
+
+import pytest
+
+from lesionkit.workbook import execution
+from workbook import books
+
+GIVEN = {"study": "mine", "data": "", "out": "elsewhere", "overrides": ["epochs=1"]}
+
+
+def notebook(folder, *cells):
+    """A notebook with its parameters and `cells` only: no run is opened."""
+    path = books.write_notebook(folder / "notebooks", "03_ensemble", list(cells))
+    book = json.loads(path.read_text())
+    del book["cells"][2]
+    path.write_text(json.dumps(book))
+    return path
+
+
+def test_a_notebook_runs_in_its_folder_with_its_parameters_and_this_python(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # as where the environment was not activated
+    source = notebook(tmp_path, "import sys, os, json", "print(json.dumps([sys.executable, os.getcwd(), study, overrides]))")
+    target = tmp_path / "out" / "03_ensemble.ipynb"
+    execution.execute(source, target, GIVEN)
+    book = json.loads(target.read_text())
+    assert json.loads("".join(book["cells"][-1]["outputs"][0]["text"])) == [
+        sys.executable, str(source.parent), "mine", ["epochs=1"]]  # fmt: skip
+    assert book["metadata"]["papermill"]["input_path"] == "03_ensemble.ipynb"
+    assert [file.name for file in target.parent.iterdir()] == ["03_ensemble.ipynb"]
+
+
+def test_a_failed_notebook_is_kept_beside_the_last_good_one(tmp_path):
+    source = notebook(tmp_path, "import os", "raise KeyError('no such thing')", "os.never()")
+    target = tmp_path / "out" / "03_ensemble.ipynb"
+    target.parent.mkdir()
+    target.write_text("the last good one")
+    with pytest.raises(execution.NotebookFailed, match=r"In \[4\] raised KeyError: 'no such thing'\n.*03_ensemble.failed.ipynb"):
+        execution.execute(source, target, GIVEN)
+    assert target.read_text() == "the last good one"
+    assert sorted(file.name for file in target.parent.iterdir()) == ["03_ensemble.failed.ipynb", "03_ensemble.ipynb"]
+
+
+def test_a_kernel_that_dies_is_said_to_have_died(tmp_path):
+    source = notebook(tmp_path, "import os", "os._exit(1)")
+    with pytest.raises(execution.NotebookFailed, match="kernel died"):
+        execution.execute(source, tmp_path / "out" / "03_ensemble.ipynb", GIVEN)
+
+
+def test_training_is_watched_from_outside_a_line_an_epoch(tmp_path, capsys):
+    file, state = tmp_path / "progress.json", {"epochs": 3, "images_per_second": 41.6, "seconds_left": 75}
+    file.write_text(json.dumps(state | {"epoch": 3}))  # left by a run that was killed
+    time.sleep(0.05)
+    with execution.watched("02_x", file):
+        for epoch in (1, 2, 2):
+            time.sleep(0.6)
+            file.write_text(json.dumps(state | {"epoch": epoch}))
+        time.sleep(0.6)
+    assert capsys.readouterr().err == "02_x: epoch 2 of 3, 42 images/s, 1:15 left\n"
