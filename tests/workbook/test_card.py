@@ -1,0 +1,57 @@
+"""The leaderboard of everything, the model card and the README's table, from tables made by hand."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from lesionkit.evidence.metrics import METRICS
+from lesionkit.workbook import card
+from lesionkit.workbook.artifacts import MissingInput, Run
+
+
+@pytest.fixture
+def run(tmp_path):
+    (tmp_path / "two.toml").write_text('phantoms = 60\nbackbones = ["baseline_cnn", "resnet50"]\ntitle = "Two"\n')
+    run = Run.open(str(tmp_path / "two.toml"), "06_report", out=str(tmp_path / "out"))
+    inside = pd.DataFrame([{"model": m, **dict.fromkeys(METRICS, v)} for m, v in [("resnet50", 0.7), ("ensemble", 0.6), ("baseline_cnn", 0.5)]])
+    outside = inside.assign(**{m: inside[m] - 0.25 for m in METRICS}, source="all", scc="merged")
+    others = outside.assign(scc="without", **dict.fromkeys(METRICS, 0.9))
+    (run.folder / "tables").mkdir()
+    inside.to_csv(run.path("tables", "03_leaderboard.csv"), index=False)
+    pd.concat([others, outside]).to_csv(run.path("tables", "04_leaderboard.csv"), index=False)
+    parts = pd.DataFrame({"split": ["train", "test"], "images": [1234, 56]})
+    parts.to_csv(run.path("tables", "01_split.csv"), index=False)
+    for name, size in (("baseline_cnn", 64), ("resnet50", 96)):
+        run.path("models", name).mkdir(parents=True)
+        config = {"weights": "none", "parameters": 2_340_000, "best_epoch": 3, "study": {"size": size}}
+        run.path("models", name, "config.json").write_text(json.dumps(config))
+    return run
+
+
+def test_the_leaderboard_holds_every_model_inside_and_outside_with_scc_merged(run):
+    board = card.leaderboard(run)
+    assert list(board["model"]) == ["resnet50", "ensemble", "baseline_cnn"]
+    assert list(board["balanced_accuracy_in"]) == [0.7, 0.6, 0.5]
+    assert list(board["balanced_accuracy_out"]) == pytest.approx([0.45, 0.35, 0.25])
+    assert board.set_index("model").loc["resnet50", ["size_px", "parameters_m", "epochs"]].tolist() == [96, 2.3, 3]
+    assert board.set_index("model").loc["ensemble", ["weights", "size_px"]].isna().all()
+
+
+def test_the_model_card_takes_its_numbers_from_the_tables_and_says_what_it_is_not_for(run):
+    text = card.model_card(run, card.leaderboard(run))
+    assert "Not a medical device" in text and "falls by 0.250" in text and "65% of the external melanomas" in text
+    assert "1,234 train, 56 test" in text and "Synthetic images" in text
+    assert "| macro f1 | 0.600 | 0.350 |" in text
+
+
+def test_the_summary_is_a_table_with_a_row_a_model(run):
+    lines = card.summary(card.leaderboard(run)).splitlines()
+    assert len(lines) == 5 and len({line.count("|") for line in lines}) == 1
+    assert lines[2].startswith("| resnet50 | none | 96 | 0.700 | 0.450 |") and lines[3].startswith("| ensemble |  |  | 0.600 | 0.350 |")
+
+
+def test_what_is_missing_is_named_with_the_notebook_that_makes_it(run):
+    run.path("tables", "04_leaderboard.csv").unlink()
+    with pytest.raises(MissingInput, match="04_leaderboard.csv is missing: run notebook 04_external_validation first"):
+        card.leaderboard(run)
