@@ -2,6 +2,7 @@
 
 import re
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -16,14 +17,16 @@ REPEATED = {"--only": r"^\d", "--set": r"^[^-].*="}  # options that take several
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 app = typer.Typer(add_completion=True, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
-                  help="A research workbook for skin-lesion classification: runs studies, shows how they stand, uses their models.")
+                  help="A research workbook for skin-lesion classification: run studies, see how they stand, use their models.")
 data_app = typer.Typer(no_args_is_help=True, help="Folders of images and labels.")
 app.add_typer(data_app, name="data")
 
-StudyName = Annotated[str, typer.Argument(metavar="STUDY", help=f"{', '.join(available())}, or the path of a .toml file.")]
-Data = Annotated[str, typer.Option("--data", metavar="DIR", help="The folder of images; needed once, and not for phantoms.")]
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help=f"{', '.join(available())}, or the path of a .toml.")]
+Data = Annotated[str, typer.Option("--data", metavar="DIR", help="The folder of images; not for phantoms, nor a second time.")]
 Out = Annotated[str, typer.Option("--out", metavar="DIR", help="Where results go: DIR/STUDY/.")]
-Set = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE …", help="Settings laid over the study's, such as epochs=1.")]
+Set = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE …", help="Settings over the study's, such as epochs=1.")]
+Only = Annotated[list[str], typer.Option("--only", metavar="STEP …", help="Only these: numbers (03) or names as in status.")]
+Force = Annotated[bool, typer.Option("--force", help="Run what is fresh too; trained models are still reused.")]
 
 
 @app.callback()
@@ -34,9 +37,7 @@ def _lesionkit(version: Annotated[bool, typer.Option("--version", help="Show the
 
 @app.command()
 def run(
-    study: StudyName, data: Data = "", out: Out = "outputs", overrides: Set = [],
-    only: Annotated[list[str], typer.Option("--only", metavar="STEP …", help="Only these: numbers (03) or names as in status.")] = [],
-    force: Annotated[bool, typer.Option("--force", help="Run what is fresh too; trained models are still reused.")] = False,
+    study: StudyName, data: Data = "", out: Out = "outputs", overrides: Set = (), only: Only = (), force: Force = False,
 ) -> None:  # fmt: skip
     """Run the notebooks of a study that are stale or missing, then make its report.
 
@@ -52,7 +53,7 @@ def run(
 
 
 @app.command()
-def status(study: StudyName, data: Data = "", out: Out = "outputs", overrides: Set = []) -> None:
+def status(study: StudyName, data: Data = "", out: Out = "outputs", overrides: Set = ()) -> None:
     """Say which steps of a study are fresh, stale or missing, and why. Runs nothing."""
     from lesionkit.workbook import pipeline
 
@@ -85,6 +86,7 @@ def predict(
     if not out.parent.is_dir():
         _stop(f"--out {out}: no such folder {out.parent}", BAD_USAGE)
     files = [file for path in images for file in _image_files(path)]
+    warnings.simplefilter("ignore", FutureWarning)  # of libraries among themselves
     from lesionkit.learning import inference  # torch: seconds
     from lesionkit.workbook.artifacts import write_atomically
 
@@ -126,7 +128,8 @@ def _image_files(path: Path) -> list[Path]:
 
 
 def _count(done: int, total: int) -> None:
-    print(f"\r{done:,} of {total:,} images decoded\033[K", end="\n" if done == total else "", file=sys.stderr, flush=True)
+    end = "\n" if done == total else ""
+    print(f"\r{done:,} of {total:,} images decoded\033[K", end=end, file=sys.stderr, flush=True)
 
 
 def _version(asked: bool) -> None:

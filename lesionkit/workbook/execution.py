@@ -38,6 +38,7 @@ def execute(source: Path, target: Path, parameters: Mapping[str, Any]) -> None:
     logging.getLogger("papermill").setLevel(logging.ERROR)  # its guesses at the types of parameters
     target.parent.mkdir(parents=True, exist_ok=True)
     partial, failed = target.with_name(f".partial.{target.name}"), target.with_suffix(".failed.ipynb")
+    kept = f"its copy, as far as it got: {failed}"
     failed.unlink(missing_ok=True)
     try:
         papermill.execute_notebook(source, partial, dict(parameters), kernel_name="python3", progress_bar=False,
@@ -46,12 +47,10 @@ def execute(source: Path, target: Path, parameters: Mapping[str, Any]) -> None:
         os.replace(partial, target)
     except papermill.PapermillExecutionError as error:
         os.replace(partial, failed)
-        message = f"cell In [{error.exec_count}] raised {error.ename}: {error.evalue}\nits copy, as far as it got: {failed}"
-        raise NotebookFailed(message) from error
+        raise NotebookFailed(f"cell In [{error.exec_count}] raised {error.ename}: {error.evalue}\n{kept}") from error
     except DeadKernelError as error:
         os.replace(partial, failed)
-        message = f"its kernel died, most often for want of memory: try a smaller batch_size\nits copy, as far as it got: {failed}"
-        raise NotebookFailed(message) from error
+        raise NotebookFailed(f"its kernel died, most often for want of memory: try a smaller batch_size\n{kept}") from error
     finally:
         partial.unlink(missing_ok=True)
 

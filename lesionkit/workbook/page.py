@@ -92,7 +92,7 @@ th { position: sticky; top: 0; background: #fff; border-bottom: 2px solid var(--
 <tbody>
 {% for section in sections %}
 <tr><td>{{ section.step.id }}</td>
-<td class="number">{{ "–" if section.seconds is none else "%.1f" | format(section.seconds) }}</td><td>{{ section.finished or "–" }}</td></tr>
+<td class="number">{{ "%.1f" | format(section.run.seconds) if section.run else "–" }}</td><td>{{ section.run.finished or "–" }}</td></tr>
 {% endfor %}
 </tbody></table></div></figure>
 {% for caption, table in (("Versions", made), ("Settings", settings)) %}

@@ -17,7 +17,8 @@ from lesionkit import study as studies
 from lesionkit.study import Study, StudyError
 from lesionkit.workbook import report, staleness
 from lesionkit.workbook.artifacts import Run, file_hash, read_manifest, update_manifest, write_atomically
-from lesionkit.workbook.staleness import Hashes, Place, State, Step
+from lesionkit.workbook.hashes import Hashes
+from lesionkit.workbook.staleness import Place, State, Step
 
 NOTEBOOKS = Path(lesionkit.__file__).parents[1] / "notebooks"
 TEMPLATE = "02"  # runs once a backbone
@@ -44,7 +45,8 @@ def run_study(study: str, *, data: str = "", out: str = "outputs", overrides: It
     given = {"study": _relative(study, notebooks) if study.endswith(".toml") else study, "overrides": overrides,
              "data": _relative(data, notebooks) if data and not run.study.synthetic else "",
              "out": _relative(out, notebooks)}  # fmt: skip
-    place = Place(run.study, run.folder, _images(run.study, run.folder, data), Hashes(run.folder / "cache" / "hashes.json"))
+    images, hashes = _images(run.study, run.folder, data), Hashes(run.folder / "cache" / "hashes.json")
+    place = Place(run.study, run.folder, images, hashes)
     with _alone(run.folder):
         for step in chosen:
             try:
@@ -74,7 +76,7 @@ def steps_of(study: Study, notebooks: Path = NOTEBOOKS) -> list[Step]:
     """
     files = sorted(notebooks.glob("[0-9][0-9]_*.ipynb"))
     if not files:
-        raise StudyError(f"no notebooks in {notebooks}: run from a copy of the repository, installed with pip install --editable")
+        raise StudyError(f"no notebooks in {notebooks}: install a copy of the repository with pip install --editable")
     steps = []
     for file in files:
         names = study.backbones if file.name.startswith(TEMPLATE) else ("",)
@@ -86,7 +88,7 @@ def _chosen(steps: list[Step], only: Iterable[str]) -> list[Step]:
     wanted = set(only)
     unknown = wanted - {name for step in steps for name in (step.number, step.notebook, step.id)}
     if unknown:
-        raise StudyError(f"--only {sorted(unknown)[0]}: use a number such as 03, or one of {', '.join(s.id for s in steps)}")
+        raise StudyError(f"--only {min(unknown)}: use a number such as 03, or one of {', '.join(s.id for s in steps)}")
     return [s for s in steps if not wanted or wanted & {s.number, s.notebook, s.id} or s is REPORT]
 
 

@@ -43,8 +43,7 @@ def write(study: Study, folder: Path, steps: Sequence[Step]) -> Path:
     manifest, page = read_manifest(folder), folder / "report" / "index.html"
     pages = _notebook_pages(folder, manifest, steps)
     sections = [
-        {"step": step, "title": _title(step), "items": _items(folder, step, manifest),
-         "seconds": manifest["steps"].get(step.id, {}).get("seconds"), "finished": manifest["steps"].get(step.id, {}).get("finished"),
+        {"step": step, "title": _title(step), "items": _items(folder, step, manifest), "run": manifest["steps"].get(step.id, {}),
          "ran": (folder / "notebooks" / f"{step.id}.ipynb").exists()}
         for step in steps
     ]  # fmt: skip
@@ -144,7 +143,9 @@ def _title(step: Step) -> str:
 
 
 def _setting(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else json.dumps(value) if isinstance(value, dict) else str(value)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return json.dumps(value) if isinstance(value, dict) else str(value)
 
 
 def _how_made() -> dict[str, str]:
@@ -162,7 +163,8 @@ def _how_made() -> dict[str, str]:
 def _commit() -> str:
     """The commit of the code, and whether files differ from it; empty outside a repository."""
     def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout.strip()
+        here = Path(__file__).parent
+        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
         return git("rev-parse", "--short=12", "HEAD") + (" with changes" if git("status", "--porcelain", ".") else "")

@@ -1,12 +1,8 @@
 """What each step of a study is made from, as hashes with names: a step that is stale can say why."""
 
-import hashlib
 import json
-import os
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -14,7 +10,7 @@ from typing import Any
 
 from lesionkit import sources
 from lesionkit.study import Study
-from lesionkit.workbook.artifacts import file_hash, write_atomically
+from lesionkit.workbook.hashes import Hashes, short_hash
 
 # Files below outputs/<study>/ that a notebook reads, by its number; what it was seen to read last time comes on top.
 READS = {
@@ -27,7 +23,6 @@ READS_OTHERWISE = ("splits/*.csv", "predictions/{backbone}.parquet")
 SEES_IMAGES = ("01", "02", "05")
 DATA_SETTINGS = ("name", "title", "seed", "phantoms", "phantom_size", "split", "fractions", "size", "fit")  # all that 01 needs
 OTHERS_SETTINGS = ("backbones", "backbone", "explained")  # no matter of the training of one backbone
-MANY = 2000  # files that take long enough to say so
 SHOWN = 3  # reasons of a kind
 
 
@@ -59,59 +54,6 @@ class State:
     step: Step
     name: str
     why: tuple[str, ...] = ()
-
-
-class Hashes:
-    """Content hashes of files, remembered by size and time of change, so that nothing unchanged is read twice."""
-
-    def __init__(self, file: Path):
-        self.file, self.changed, self.folders = file, False, {}
-        try:
-            self.known: dict[str, list] = json.loads(file.read_text())
-        except (OSError, ValueError):  # a cache: lost at no harm
-            self.known = {}
-
-    def of(self, path: Path) -> str | None:
-        """The hash of a file's bytes; None where there is no file."""
-        try:
-            stat = os.stat(path)
-        except FileNotFoundError:
-            return None
-        size, time, value = self.known.get(str(path), (None, None, ""))
-        if (size, time) != (stat.st_size, stat.st_mtime_ns):
-            value = file_hash(Path(path))
-            self.known[str(path)], self.changed = [stat.st_size, stat.st_mtime_ns, value], True
-        return value
-
-    def of_folder(self, folder: Path | None) -> str | None:
-        """One hash of names and contents of all files below; None where there is no folder. Looked up once a step."""
-        if folder is None or not folder.is_dir():
-            return None
-        if folder not in self.folders:
-            files = sorted(_files(folder))
-            if (new := sum(file not in self.known for file in files)) > MANY:
-                print(f"reading {new:,} new files in {folder} once, to know when they change", file=sys.stderr)
-            with ThreadPoolExecutor() as pool:  # hashing releases Python's lock
-                hashes = list(pool.map(self.of, files))
-            text = "\n".join(f"{os.path.relpath(file, folder)} {value}" for file, value in zip(files, hashes))
-            self.folders[folder] = _short(text)
-        return self.folders[folder]
-
-    def save(self) -> None:
-        if self.changed:
-            write_atomically(self.file, lambda path: path.write_text(json.dumps(self.known)))
-            self.changed = False
-
-
-def _files(folder: Path) -> Iterator[str]:
-    """All files below, links followed, hidden ones not: the data that the readers see."""
-    seen = set()
-    for base, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(base)
-        folders[:] = [] if real in seen else [name for name in folders if not name.startswith(".")]
-        if real not in seen:
-            yield from (os.path.join(base, name) for name in names if not name.startswith("."))
-        seen.add(real)
 
 
 @dataclass(frozen=True)
@@ -156,7 +98,7 @@ def judge(step: Step, place: Place) -> State:
 
 def fingerprint(found: Mapping[str, Any]) -> str:
     """A short hash of a step's parts."""
-    return _short(json.dumps(found, sort_keys=True))
+    return short_hash(json.dumps(found, sort_keys=True))
 
 
 def observed(step: Step, manifest: Mapping[str, Any]) -> dict[str, str]:
@@ -196,7 +138,7 @@ def _parameters(step: Step, study: Study) -> dict[str, Any]:
 
 def _notebook(cells: list[dict]) -> str:
     """A hash of what is written in the cells and how they are tagged; Markdown too, for it stands in the executed copy."""
-    return _short(json.dumps([(c["cell_type"], "".join(c["source"]), c["metadata"].get("tags", [])) for c in cells]))
+    return short_hash(json.dumps([(c["cell_type"], "".join(c["source"]), c["metadata"].get("tags", [])) for c in cells]))
 
 
 def _python(cells: list[dict]) -> str:
@@ -215,15 +157,11 @@ def _code_at(program: str, package: Path, times: tuple[int, ...]) -> dict[str, s
     return {file.relative_to(package).as_posix(): sources.code_hash([file]) for file in used}
 
 
-def _short(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any], place: Place) -> Iterator[str]:
     if old.get("notebook") != new.get("notebook"):
         yield "the notebook changed"
     yield from _some(f"{name} {_change(a, b)}" for name, a, b in _differences(old["code"], new["code"]))
-    yield from _some(f"{name} = {a}, now {b}" for name, a, b in _differences(old["parameters"], new["parameters"]))
+    yield from _some(_setting(*difference) for difference in _differences(old["parameters"], new["parameters"]))
     yield from _some(f"{name} {_change(a, b)}" for name, a, b in _differences(old["inputs"], new["inputs"]))
     if old.get("images") != new.get("images"):
         yield "the images changed" if new["images"] else f"the images are not in {place.images}"
@@ -240,6 +178,11 @@ def _outputs(step: Step, entry: Mapping[str, Any], place: Place) -> Iterator[str
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
     return [(name, old.get(name), new.get(name)) for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+
+
+def _setting(name: str, old: Any, new: Any) -> str:
+    text = f"{name} = {old}, now {new}"
+    return text if len(text) < 80 else f"{name} changed"  # lists of backbones and their tables
 
 
 def _change(old: str | None, new: str | None) -> str:

@@ -232,7 +232,7 @@ def test_a_folder_of_weights_means_the_same_in_the_kernel(toy, monkeypatch):
 
 def test_nothing_unchanged_is_read_twice(toy, monkeypatch):
     assert toy.stale() == {}
-    monkeypatch.setattr("lesionkit.workbook.staleness.file_hash", lambda path: pytest.fail(f"{path} is read again"))
+    monkeypatch.setattr("lesionkit.workbook.hashes.file_hash", lambda path: pytest.fail(f"{path} is read again"))
     assert toy.stale() == {}
 
 
