@@ -2,7 +2,6 @@
 
 import re
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -81,21 +80,24 @@ def predict(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The CSV to write.")],
 ) -> None:
     """Write a CSV with seven probabilities and the call, a row an image and model: each of the run's, and their ensemble."""
-    if not any(run.glob("models/*/config.json")):
-        _stop(f"{run}: no trained models there; give the folder of a run, such as outputs/demo", BAD_USAGE)
+    if not (run / "study.json").is_file():
+        _stop(f"{run}: no run of a study there; give its folder, such as outputs/demo", BAD_USAGE)
     if not out.parent.is_dir():
         _stop(f"--out {out}: no such folder {out.parent}", BAD_USAGE)
     files = [file for path in images for file in _image_files(path)]
-    warnings.simplefilter("ignore", FutureWarning)  # of libraries among themselves
     from lesionkit.learning import inference  # torch: seconds
     from lesionkit.workbook.artifacts import write_atomically
 
     try:
-        table = inference.predict_files(run, files)
-    except (OSError, ValueError) as error:  # an unreadable image, a model of other classes
+        table, unreadable = inference.predict_files(run, files)
+    except (OSError, ValueError) as error:  # a member that is not trained, or has other classes
         _stop(error, FAILED)
+    for error in unreadable:
+        print(f"lesionkit: left out: {error}", file=sys.stderr)
+    if len(unreadable) == len(files):
+        _stop("no image could be read", FAILED)
     write_atomically(out, lambda path: table.to_csv(path, index=False))
-    print(f"{out}: {len(files):,} images, {table['model'].nunique() - 1} models and their ensemble")
+    print(f"{out}: {len(files) - len(unreadable):,} images, {table['model'].nunique() - 1} models and their ensemble")
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -38,7 +38,7 @@ class Study:
     # backbones: any timm name; weights: auto | imagenet | none | a folder of .safetensors
     backbones: tuple[str, ...] = SEVEN
     weights: str = "auto"
-    weights_dir: str = ""  # where `auto` looks when timm's hub cannot be reached
+    weights_dir: str = ""  # where `auto` looks when timm's hub cannot be reached; in a TOML, as seen from notebooks/
 
     # training
     epochs: int = 20

@@ -115,10 +115,10 @@ def inference(monkeypatch):
 
 def test_predict_takes_files_and_folders(call, tmp_path, inference):
     def predicted(run, files):
-        return pd.DataFrame({"file": [str(file) for file in files for _ in "me"], "model": ["m", "ensemble"] * len(files)})
+        return pd.DataFrame({"file": [str(file) for file in files for _ in "me"], "model": ["m", "ensemble"] * len(files)}), []
 
     inference.predict_files = predicted
-    for name in ("run/models/m/config.json", "images/b.JPG", "images/deep/a.png", "images/notes.txt", "one.jpg"):
+    for name in ("run/study.json", "images/b.JPG", "images/deep/a.png", "images/notes.txt", "one.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     where = [str(tmp_path / name) for name in ("run", "one.jpg", "images")]
@@ -131,13 +131,16 @@ def test_predict_takes_files_and_folders(call, tmp_path, inference):
     assert call("predict", *where, "--out", str(tmp_path / "nowhere" / "x.csv"))[0] == 2
 
 
-def test_predict_names_an_image_that_cannot_be_read(call, tmp_path, inference):
-    def unreadable(run, files):
-        raise OSError(f"{files[0]}: unreadable image")
+def test_predict_names_images_that_cannot_be_read_and_goes_on_with_the_others(call, tmp_path, inference):
+    def all_but_the_first(run, files):
+        table = pd.DataFrame({"file": map(str, files[1:]), "model": "ensemble"})
+        return table, [OSError(f"{files[0]}: unreadable image")]
 
-    inference.predict_files = unreadable
-    (tmp_path / "models" / "m").mkdir(parents=True)
-    (tmp_path / "models" / "m" / "config.json").touch()
-    (tmp_path / "broken.jpg").touch()
-    code, _, err = call("predict", str(tmp_path), str(tmp_path / "broken.jpg"), "--out", str(tmp_path / "x.csv"))
+    inference.predict_files = all_but_the_first
+    for name in ("study.json", "broken.jpg", "sound.jpg"):
+        (tmp_path / name).touch()
+    where = [str(tmp_path), str(tmp_path / "broken.jpg")]
+    code, _, err = call("predict", *where, "--out", str(tmp_path / "x.csv"))
     assert code == 1 and "broken.jpg: unreadable image" in err and not (tmp_path / "x.csv").exists()
+    code, out, err = call("predict", *where, str(tmp_path / "sound.jpg"), "--out", str(tmp_path / "x.csv"))
+    assert code == 0 and "broken.jpg" in err and "1 images" in out and len(pd.read_csv(tmp_path / "x.csv")) == 1

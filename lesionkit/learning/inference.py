@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from lesionkit.data.pixels import Pixels, decode
+from lesionkit.data.pixels import Pixels, UnreadableImage, decode
 from lesionkit.data.records import CLASSES
 from lesionkit.learning import networks
 from lesionkit.learning.batches import normalise, to_float
@@ -40,6 +40,8 @@ def predict(model: nn.Module, config: dict[str, Any], images: np.ndarray, batch_
     """Probabilities (n, 7), float32, of uint8 images (n, size, size, 3); averaged over the study's views (`tta`)."""
     device = next(model.parameters()).device
     mean, std = config["normalisation"]
+    if not len(images):
+        return np.zeros((0, len(CLASSES)), np.float32)
     batches = [
         sum(model(view).softmax(1) for view in views(x, config["study"]["tta"])) / config["study"]["tta"]  # (B, 7)
         for x in (
@@ -62,27 +64,45 @@ def predict_rows(model: nn.Module, config: dict[str, Any], pixels: Pixels, image
     """Probabilities (n, 7) of images in the store, in the order of `image_ids`."""
     rows = pixels.rows(image_ids)
     chunks = [predict(model, config, np.asarray(pixels.images[rows[i : i + 512]])) for i in range(0, len(rows), 512)]
-    return np.concatenate(chunks) if chunks else np.zeros((0, len(CLASSES)), np.float32)
+    return np.concatenate([np.zeros((0, len(CLASSES)), np.float32), *chunks])
 
 
-def predict_files(run: Path, files: Sequence[Path], device: str | None = None) -> pd.DataFrame:
-    """One row a file and model of the run at `run`, and a row for their mean, `ensemble`: file, model, p_akiec … p_vasc, call.
+def predict_files(run: Path, files: Sequence[Path], device: str | None = None) -> tuple[pd.DataFrame, list[UnreadableImage]]:
+    """One row a file and member of the run at `run`, and a row for their mean, `ensemble`: file, model, p_akiec … p_vasc, call.
 
-    Raises FileNotFoundError where the run holds no trained model, UnreadableImage for a file that is no image.
+    Members are the backbones of the run's study. Files that are no image have no rows; their errors come second.
+    Raises FileNotFoundError where a member is not trained.
     """
-    folders = sorted(path.parent for path in Path(run).glob("models/*/config.json"))
-    if not folders:
-        raise FileNotFoundError(f"no trained models in {run}/models: run the study first")
-    members, decoded = {}, {}
-    for folder in folders:
+    members, decoded, errors = {}, {}, {}
+    for folder in member_folders(run):
         model, config = load(folder, device)
         key = (config["study"]["size"], config["study"]["fit"])
         if key not in decoded:
-            decoded[key] = np.stack([decode(file, *key) for file in files])
+            decoded[key] = _decoded(files, *key, errors)
         members[config["backbone"]] = predict(model, config, decoded[key])
     members["ensemble"] = np.mean(list(members.values()), axis=0)
-    tables = [_as_table(files, name, p) for name, p in members.items()]
-    return pd.concat(tables).sort_values("file", kind="stable").reset_index(drop=True)
+    readable = [file for file in files if file not in errors]
+    table = pd.concat([_as_table(readable, name, p) for name, p in members.items()])
+    return table.sort_values("file", kind="stable").reset_index(drop=True), list(errors.values())
+
+
+def _decoded(files: Sequence[Path], size: int, fit: str, errors: dict[Path, UnreadableImage]) -> np.ndarray:
+    """The readable files as uint8 (n, size, size, 3); adds the others to `errors`."""
+    images = []
+    for file in files:
+        try:
+            images.append(decode(file, size, fit))
+        except UnreadableImage as error:
+            errors[file] = error
+    return np.stack(images) if images else np.zeros((0, size, size, 3), np.uint8)
+
+
+def member_folders(run: Path) -> list[Path]:
+    """models/<backbone>/ of each backbone of the study that made the run. Raises FileNotFoundError where it was not run."""
+    file = Path(run) / "study.json"
+    if not file.exists():
+        raise FileNotFoundError(f"no study.json in {run}: give the folder of a run, such as outputs/demo, and run the study first")
+    return [Path(run) / "models" / name for name in json.loads(file.read_text())["backbones"]]
 
 
 def _as_table(files: Sequence[Path], name: str, p: np.ndarray) -> pd.DataFrame:

@@ -21,6 +21,9 @@ from lesionkit.study import Study
 SYNTHETIC = "Synthetic images (phantoms): not evidence about skin"
 
 
+KNOWN = "data.txt"  # in a run's folder: where its images were last time; stays on this machine
+
+
 class MissingInput(FileNotFoundError):
     """Something that an earlier notebook makes is not there yet. The message says which to run."""
 
@@ -45,20 +48,12 @@ class Run:
         """
         settings = studies.load(study, overrides)
         folder = Path(out).resolve() / settings.name
-        known = folder / "data.txt"  # stays on this machine: where the images were last time
-        if settings.synthetic:
-            root = folder / "data" / f"phantoms_{settings.phantoms}x{settings.phantom_size}px_seed{settings.seed}"
-        elif data:
-            root = Path(data).resolve()
-            if not root.is_dir():
-                raise studies.StudyError(f"--data {data}: no such folder")
-        elif known.exists():
-            root = Path(known.read_text().strip())
-        else:
+        root = images_folder(settings, folder, data)
+        if root is None:
             raise studies.StudyError(f"study {settings.name} needs a folder of images: give it with --data DIR")
         folder.mkdir(parents=True, exist_ok=True)
         if not settings.synthetic:
-            known.write_text(f"{root}\n")
+            (folder / KNOWN).write_text(f"{root}\n")
         write_atomically(folder / "study.json", lambda path: path.write_text(json.dumps(asdict(settings), indent=1)))
         return cls(settings, folder, root, notebook, suffix)
 
@@ -144,6 +139,19 @@ class Run:
                    "study": self.study.fingerprint(), "lesionkit": lesionkit.__version__, "inputs": dict(self.read)}  # fmt: skip
         entries = {path.relative_to(self.folder).as_posix(): {"hash": value, **made_by} for path, value in hashes.items()}
         update_manifest(self.folder, "artifacts", entries)
+
+
+def images_folder(study: Study, folder: Path, data: str) -> Path | None:
+    """Where the images of a run are: `data`, or where they were last time; of phantoms, in the run. None: not known.
+
+    Raises StudyError where `data` is no folder. One that was there last time may be gone: most notebooks need no image.
+    """
+    if study.synthetic:
+        return folder / "data" / f"phantoms_{study.phantoms}x{study.phantom_size}px_seed{study.seed}"
+    if data and not Path(data).is_dir():
+        raise studies.StudyError(f"no folder {data}: give the folder of images with --data DIR")
+    known = folder / KNOWN
+    return Path(data).resolve() if data else Path(known.read_text().strip()) if known.exists() else None
 
 
 def update_manifest(folder: Path, section: str, entries: dict[str, Any]) -> None:

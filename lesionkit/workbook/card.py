@@ -74,7 +74,7 @@ def _limits(run: Run, ensemble: pd.Series) -> str:
     lost = ensemble["balanced_accuracy_in"] - ensemble["balanced_accuracy_out"]
     missed = 1 - ensemble["melanoma_sensitivity_out"]
     limits = [
-        f"- Balanced accuracy falls by {lost:.3f} from the internal test set to other archives: expect no less elsewhere.",
+        f"- Balanced accuracy changes by {-lost:+.3f} from the internal test set to other archives: expect no better elsewhere.",
         f"- At the model's own call, {missed:.0%} of the external melanomas are called something else.",
         "- One split and one seed; the figures of this card have no intervals.",
         "- Only the seven classes exist for the model: every image gets one of them, whatever it shows.",

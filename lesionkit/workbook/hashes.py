@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lesionkit.workbook.artifacts import file_hash, write_atomically
 
-MANY = 2000  # files that take long enough to say so
+MANY = 5000  # files that take long enough to say so
 
 
 class Hashes:

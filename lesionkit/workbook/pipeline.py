@@ -16,7 +16,7 @@ import lesionkit
 from lesionkit import study as studies
 from lesionkit.study import Study, StudyError
 from lesionkit.workbook import report, staleness
-from lesionkit.workbook.artifacts import Run, file_hash, read_manifest, update_manifest, write_atomically
+from lesionkit.workbook.artifacts import Run, file_hash, images_folder, read_manifest, update_manifest, write_atomically
 from lesionkit.workbook.hashes import Hashes
 from lesionkit.workbook.staleness import Place, State, Step
 
@@ -45,7 +45,7 @@ def run_study(study: str, *, data: str = "", out: str = "outputs", overrides: It
     given = {"study": _relative(study, notebooks) if study.endswith(".toml") else study, "overrides": overrides,
              "data": _relative(data, notebooks) if data and not run.study.synthetic else "",
              "out": _relative(out, notebooks)}  # fmt: skip
-    images, hashes = _images(run.study, run.folder, data), Hashes(run.folder / "cache" / "hashes.json")
+    images, hashes = run.data, Hashes(run.folder / "cache" / "hashes.json")
     place = Place(run.study, run.folder, images, hashes)
     with _alone(run.folder):
         for step in chosen:
@@ -61,7 +61,7 @@ def status(study: str, *, data: str = "", out: str = "outputs", overrides: Itera
     """How each step stands, against what is on disk now. Writes nothing but its cache of hashes."""
     settings = studies.load(study, [_seen_from(notebooks, item) for item in overrides])
     folder = Path(out).resolve() / settings.name
-    place = Place(settings, folder, _images(settings, folder, data), Hashes(folder / "cache" / "hashes.json"))
+    place = Place(settings, folder, images_folder(settings, folder, data), Hashes(folder / "cache" / "hashes.json"))
     place = dataclasses.replace(place, manifest=read_manifest(folder))
     states = [staleness.judge(step, place) for step in steps_of(settings, notebooks)]
     if folder.exists():
@@ -162,16 +162,6 @@ def _alone(folder: Path) -> Iterator[None]:
             yield
     except Timeout:
         raise RunError(f"another run is at work in {folder}: wait for it, or use another --out") from None
-
-
-def _images(study: Study, folder: Path, data: str) -> Path | None:
-    """Below which folder the images are, as Run.open finds them; None where that is not known."""
-    known = folder / "data.txt"
-    if study.synthetic:
-        return folder / "data"
-    if data and not Path(data).is_dir():
-        raise StudyError(f"--data {data}: no such folder")
-    return Path(data).resolve() if data else Path(known.read_text().strip()) if known.exists() else None
 
 
 def _relative(path: str, notebooks: Path) -> str:

@@ -14,8 +14,9 @@ from lesionkit.learning.training import fit
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    for name in ("baseline_cnn", "test_resnet"):
-        fit(name, *toy(), study(epochs=1), folder / "models" / name, "cpu")
+    for name in ("baseline_cnn", "test_resnet", "left_over"):
+        fit("baseline_cnn" if name == "left_over" else name, *toy(), study(epochs=1), folder / "models" / name, "cpu")
+    (folder / "study.json").write_text('{"backbones": ["baseline_cnn", "test_resnet"]}')
     return folder
 
 
@@ -48,7 +49,10 @@ def test_files_of_any_kind_get_a_row_a_model_and_one_for_their_mean(run, tmp_pat
     for i, ending in enumerate((".png", ".jpg")):
         files.append(tmp_path / f"lesion{i}{ending}")
         Image.fromarray(np.random.default_rng(i).integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(files[-1])
-    table = inference.predict_files(run, files, "cpu")
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(files[1].read_bytes()[:300])
+    table, errors = inference.predict_files(run, [broken, *files], "cpu")
+    assert len(errors) == 1 and "broken.jpg" in str(errors[0])
     assert list(table.columns) == ["file", "model", *(f"p_{dx}" for dx in CLASSES), "call"]
     assert table.groupby("file")["model"].apply(list).tolist() == [["baseline_cnn", "test_resnet", "ensemble"]] * 2
     p = table.filter(like="p_").to_numpy().reshape(2, 3, 7)
@@ -57,7 +61,7 @@ def test_files_of_any_kind_get_a_row_a_model_and_one_for_their_mean(run, tmp_pat
 
 
 def test_a_folder_without_a_model_says_what_to_run(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no trained models.*run the study first"):
+    with pytest.raises(FileNotFoundError, match="no study.json.*run the study first"):
         inference.predict_files(tmp_path, [])
     with pytest.raises(FileNotFoundError, match="02_train_backbone"):
         inference.load(tmp_path)

@@ -40,7 +40,7 @@ def test_the_leaderboard_holds_every_model_inside_and_outside_with_scc_merged(ru
 
 def test_the_model_card_takes_its_numbers_from_the_tables_and_says_what_it_is_not_for(run):
     text = card.model_card(run, card.leaderboard(run))
-    assert "Not a medical device" in text and "falls by 0.250" in text and "65% of the external melanomas" in text
+    assert "Not a medical device" in text and "changes by -0.250" in text and "65% of the external melanomas" in text
     assert "1,234 train, 56 test" in text and "Synthetic images" in text
     assert "| macro f1 | 0.600 | 0.350 |" in text
 
