@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from toys import study, toy
 
 from lesionkit.explain.gallery import member_maps, resized
 from lesionkit.learning.training import fit
-from toys import study, toy
 
 
 def test_members_and_ensemble_have_maps_of_one_size(tmp_path):

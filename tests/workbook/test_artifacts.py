@@ -5,14 +5,20 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from workbook import books
 
 from lesionkit.data.records import CLASSES
 from lesionkit.evidence.predictions import PROBABILITIES
 from lesionkit.study import StudyError
 from lesionkit.workbook.artifacts import (
-    SYNTHETIC, MissingInput, Run, file_hash, read_manifest, update_manifest, write_atomically,
+    SYNTHETIC,
+    MissingInput,
+    Run,
+    file_hash,
+    read_manifest,
+    update_manifest,
+    write_atomically,
 )  # fmt: skip
-from workbook import books
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@ import sys
 import time
 
 import pytest
+from workbook import books
 
 from lesionkit.workbook import execution
-from workbook import books
 
 GIVEN = {"study": "mine", "data": "", "out": "elsewhere", "overrides": ["epochs=1"]}
 

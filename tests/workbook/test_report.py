@@ -4,10 +4,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from workbook import books
 
 from lesionkit.workbook import pipeline, report
 from lesionkit.workbook.artifacts import Run, read_manifest, update_manifest
-from workbook import books
 
 
 @pytest.fixture(scope="module")
