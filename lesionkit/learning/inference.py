@@ -36,14 +36,14 @@ def load(folder: Path, device: str | None = None) -> tuple[nn.Module, dict[str, 
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, config: dict[str, Any], images: np.ndarray, batch_size: int = 64) -> np.ndarray:
-    """Probabilities (n, 7), float32, of uint8 images (n, size, size, 3); averaged over the study's views (`tta`)."""
+def predict(model: nn.Module, config: dict[str, Any], images: np.ndarray, views: int = 1, batch_size: int = 64) -> np.ndarray:
+    """Probabilities (n, 7), float32, of uint8 images (n, size, size, 3), averaged over 1 or 8 dihedral `views`."""
     device = next(model.parameters()).device
     mean, std = config["normalisation"]
     if not len(images):
         return np.zeros((0, len(CLASSES)), np.float32)
     batches = [
-        sum(model(view).softmax(1) for view in views(x, config["study"]["tta"])) / config["study"]["tta"]  # (B, 7)
+        sum(model(view).softmax(1) for view in dihedral_views(x, views)) / views  # (B, 7)
         for x in (
             normalise(to_float(images[i : i + batch_size], device), mean, std) for i in range(0, len(images), batch_size)
         )
@@ -52,7 +52,7 @@ def predict(model: nn.Module, config: dict[str, Any], images: np.ndarray, batch_
     return (p / p.sum(1, keepdim=True)).float().cpu().numpy()
 
 
-def views(x: torch.Tensor, count: int) -> list[torch.Tensor]:
+def dihedral_views(x: torch.Tensor, count: int) -> list[torch.Tensor]:
     """The batch (n, 3, size, size) itself, or its eight dihedral views."""
     if count == 1:
         return [x]
@@ -60,10 +60,10 @@ def views(x: torch.Tensor, count: int) -> list[torch.Tensor]:
     return turned + [view.flip(3) for view in turned]
 
 
-def predict_rows(model: nn.Module, config: dict[str, Any], pixels: Pixels, image_ids: Sequence[str]) -> np.ndarray:
+def predict_rows(model: nn.Module, config: dict[str, Any], pixels: Pixels, image_ids: Sequence[str], views: int = 1) -> np.ndarray:
     """Probabilities (n, 7) of images in the store, in the order of `image_ids`."""
     rows = pixels.rows(image_ids)
-    chunks = [predict(model, config, np.asarray(pixels.images[rows[i : i + 512]])) for i in range(0, len(rows), 512)]
+    chunks = [predict(model, config, np.asarray(pixels.images[rows[i : i + 512]]), views) for i in range(0, len(rows), 512)]
     return np.concatenate([np.zeros((0, len(CLASSES)), np.float32), *chunks])
 
 
@@ -74,12 +74,14 @@ def predict_files(run: Path, files: Sequence[Path], device: str | None = None) -
     Raises FileNotFoundError where a member is not trained.
     """
     members, decoded, errors = {}, {}, {}
-    for folder in member_folders(run):
-        model, config = load(folder, device)
+    study = _study(run)
+    for name in study["backbones"]:
+        model, config = load(Path(run) / "models" / name, device)
         key = (config["study"]["size"], config["study"]["fit"])
         if key not in decoded:
             decoded[key] = _decoded(files, *key, errors)
-        members[config["backbone"]] = predict(model, config, decoded[key])
+        views = study["backbone"].get(name, {}).get("tta", study["tta"])
+        members[name] = predict(model, config, decoded[key], views)
     members["ensemble"] = np.mean(list(members.values()), axis=0)
     readable = [file for file in files if file not in errors]
     table = pd.concat([_as_table(readable, name, p) for name, p in members.items()])
@@ -97,12 +99,12 @@ def _decoded(files: Sequence[Path], size: int, fit: str, errors: dict[Path, Unre
     return np.stack(images) if images else np.zeros((0, size, size, 3), np.uint8)
 
 
-def member_folders(run: Path) -> list[Path]:
-    """models/<backbone>/ of each backbone of the study that made the run. Raises FileNotFoundError where it was not run."""
+def _study(run: Path) -> dict[str, Any]:
+    """The settings of the study that made a run. Raises FileNotFoundError where none did."""
     file = Path(run) / "study.json"
     if not file.exists():
-        raise FileNotFoundError(f"no study.json in {run}: give the folder of a run, such as outputs/demo, and run the study first")
-    return [Path(run) / "models" / name for name in json.loads(file.read_text())["backbones"]]
+        raise FileNotFoundError(f"no study.json in {run}: give the folder of a run, such as outputs/demo, or run the study first")
+    return json.loads(file.read_text())
 
 
 def _as_table(files: Sequence[Path], name: str, p: np.ndarray) -> pd.DataFrame:

@@ -12,7 +12,8 @@ SIDES = ("in", "out")  # internal test set; all external images, SCC merged
 
 
 def leaderboard(run: Run) -> pd.DataFrame:
-    """A row a model, by internal balanced accuracy: weights, parameters (millions), image size, each metric in and out."""
+    """A row a model, by internal balanced accuracy: weights, parameters (millions), image size, views at inference, the epoch
+    that was kept, each metric in and out."""
     inside = run.saved_table("03_ensemble", "03_leaderboard").set_index("model")
     outside = run.saved_table("04_external_validation", "04_leaderboard")
     outside = outside[(outside["source"] == "all") & (outside["scc"] == "merged")].set_index("model")
@@ -25,7 +26,7 @@ def leaderboard(run: Run) -> pd.DataFrame:
 def _facts(run: Run, name: str) -> dict:
     config = json.loads(run.input(f"02_train_backbone with backbone={name}", "models", name, "config.json").read_text())
     return {"model": name, "weights": config["weights"], "parameters_m": round(config["parameters"] / 1e6, 1),
-            "size_px": config["study"]["size"], "epochs": config["best_epoch"]}  # fmt: skip
+            "size_px": config["study"]["size"], "views": run.study.for_backbone(name).tta, "epochs": config["best_epoch"]}  # fmt: skip
 
 
 def model_card(run: Run, board: pd.DataFrame) -> str:
@@ -93,9 +94,9 @@ def _credits(run: Run) -> str:
 def summary(board: pd.DataFrame) -> str:
     """The README's table of results from `06_leaderboard`, as Markdown."""
     shown = ("balanced_accuracy", "macro_f1", "macro_auc", "melanoma_sensitivity")
-    head = ["model", "initial weights", "px", *(f"{m.replace('_', ' ')} {side}" for m in shown for side in SIDES)]
-    rows = ["| " + " | ".join(head) + " |", "|---|---|--:|" + "--:|" * (2 * len(shown))]
+    head = ["model", "initial weights", "px", "views", *(f"{m.replace('_', ' ')} {side}" for m in shown for side in SIDES)]
+    rows = ["| " + " | ".join(head) + " |", "|---|---|--:|--:|" + "--:|" * (2 * len(shown))]
     for _, row in board.iterrows():
-        facts = ["", ""] if pd.isna(row["size_px"]) else [row["weights"], f"{row['size_px']:.0f}"]
+        facts = ["", "", ""] if pd.isna(row["size_px"]) else [row["weights"], f"{row['size_px']:.0f}", f"{row['views']:.0f}"]
         rows.append("| " + " | ".join([row["model"], *facts, *(f"{row[f'{m}_{side}']:.3f}" for m in shown for side in SIDES)]) + " |")
     return "\n".join(rows)

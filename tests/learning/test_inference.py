@@ -16,7 +16,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     for name in ("baseline_cnn", "test_resnet", "left_over"):
         fit("baseline_cnn" if name == "left_over" else name, *toy(), study(epochs=1), folder / "models" / name, "cpu")
-    (folder / "study.json").write_text('{"backbones": ["baseline_cnn", "test_resnet"]}')
+    (folder / "study.json").write_text('{"backbones": ["baseline_cnn", "test_resnet"], "tta": 1, "backbone": {}}')
     return folder
 
 
@@ -32,16 +32,15 @@ def test_probabilities_are_a_distribution_and_do_not_depend_on_the_batch(run):
 
 def test_test_time_augmentation_makes_the_answer_the_same_for_every_orientation(run):
     model, config = inference.load(run / "models" / "baseline_cnn", "cpu")
-    config = {**config, "study": {**config["study"], "tta": 8}}
     images = toy()[0].images[:4]
     turned = np.rot90(images, axes=(1, 2)).copy()
-    assert np.allclose(inference.predict(model, config, images), inference.predict(model, config, turned), atol=1e-5)
+    assert np.allclose(inference.predict(model, config, images, 8), inference.predict(model, config, turned, 8), atol=1e-5)
 
 
 def test_views_are_eight_different_ones():
     x = torch.arange(12.0).view(1, 3, 2, 2)
-    assert len(inference.views(x, 1)) == 1
-    assert len({tuple(v.flatten().tolist()) for v in inference.views(x, 8)}) == 8
+    assert len(inference.dihedral_views(x, 1)) == 1
+    assert len({tuple(v.flatten().tolist()) for v in inference.dihedral_views(x, 8)}) == 8
 
 
 def test_files_of_any_kind_get_a_row_a_model_and_one_for_their_mean(run, tmp_path):

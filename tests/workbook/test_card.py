@@ -48,7 +48,7 @@ def test_the_model_card_takes_its_numbers_from_the_tables_and_says_what_it_is_no
 def test_the_summary_is_a_table_with_a_row_a_model(run):
     lines = card.summary(card.leaderboard(run)).splitlines()
     assert len(lines) == 5 and len({line.count("|") for line in lines}) == 1
-    assert lines[2].startswith("| resnet50 | none | 96 | 0.700 | 0.450 |") and lines[3].startswith("| ensemble |  |  | 0.600 | 0.350 |")
+    assert lines[2].startswith("| resnet50 | none | 96 | 1 | 0.700 | 0.450 |") and lines[3].startswith("| ensemble |  |  |  | 0.600 | 0.350 |")
 
 
 def test_what_is_missing_is_named_with_the_notebook_that_makes_it(run):
