@@ -15,16 +15,27 @@ FAILED, BAD_USAGE = 1, 2
 REPEATED = {"--only": r"^\d", "--set": r"^[^-].*="}  # options that take several values, and what these look like
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
-app = typer.Typer(add_completion=True, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
-                  help="A research workbook for skin-lesion classification: run studies, see how they stand, use their models.")
+app = typer.Typer(
+    add_completion=True,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="A research workbook for skin-lesion classification: run studies, see how they stand, use their models.",
+)
 data_app = typer.Typer(no_args_is_help=True, help="Folders of images and labels.")
 app.add_typer(data_app, name="data")
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help=f"{', '.join(available())}, or the path of a .toml.")]
-Data = Annotated[str, typer.Option("--data", metavar="DIR", help="The folder of images; not for phantoms, nor a second time.")]
+Data = Annotated[
+    str, typer.Option("--data", metavar="DIR", help="The folder of images; not for phantoms, nor a second time.")
+]
 Out = Annotated[str, typer.Option("--out", metavar="DIR", help="Where results go: DIR/STUDY/.")]
-Set = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE …", help="Settings over the study's, such as epochs=1.")]
-Only = Annotated[list[str], typer.Option("--only", metavar="STEP …", help="Only these: numbers (03) or names as in status.")]
+Set = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE …", help="Settings over the study's, such as epochs=1.")
+]
+Only = Annotated[
+    list[str], typer.Option("--only", metavar="STEP …", help="Only these: numbers (03) or names as in status.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Run what is fresh too; trained models are still reused.")]
 
 

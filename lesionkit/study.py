@@ -99,8 +99,19 @@ RANGES = {  # smallest and largest
     "frozen_epochs": (0, 100), "patience": (1, 1000), "rotation": (0, 180), "crop": (0.05, 1), "colour": (0, 1),
     "explained": (1, 20),
 }  # fmt: skip
-FIXED = ("name", "title", "seed", "phantoms", "phantom_size", "split", "fractions", "fit", "backbones", "backbone",
-         "explained")  # of the study as a whole: a [backbone.X] table cannot set them
+FIXED = (
+    "name",
+    "title",
+    "seed",
+    "phantoms",
+    "phantom_size",
+    "split",
+    "fractions",
+    "fit",
+    "backbones",
+    "backbone",
+    "explained",
+)  # of the study as a whole: a [backbone.X] table cannot set them
 
 
 def available() -> list[str]:
@@ -109,10 +120,11 @@ def available() -> list[str]:
 
 
 def load(name: str, overrides: Iterable[str] = ()) -> Study:
-    """The study `name`: one that ships, or the path of a TOML file, with `key=value` laid over it, also over its backbones' tables.
+    """The study `name`: one that ships, or the path of a TOML file, with `key=value` laid over it and its backbones' tables.
 
-    A file that says `base = "full"` starts from that study and names only what differs. A value is TOML (`epochs=1`, `backbones=["resnet50"]`, `backbone.resnet50.lr=1e-4`); what is not, is text.
-    Raises StudyError for a study, key or value that cannot be.
+    A file that says `base = "full"` starts from that study and names only what differs. A value is TOML (`epochs=1`,
+    `backbones=["resnet50"]`, `backbone.resnet50.lr=1e-4`); what is not, is text. Raises StudyError for a study, key or value
+    that cannot be.
     """
     values = _read(name)
     for item in overrides:

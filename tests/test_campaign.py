@@ -59,12 +59,17 @@ def test_every_number_of_the_tables_is_scikit_learns(run):
         here &= row["scc"] == "merged" or table["source_dx"].ne("SCC")
         if set(y[here]) == set(range(7)):
             wanted = expected(y[here], p[here])
-            assert row[list(wanted)].astype(float).to_dict() == pytest.approx(wanted, abs=1e-9), (row["source"], row["scc"])
+            assert row[list(wanted)].astype(float).to_dict() == pytest.approx(wanted, abs=1e-9), (
+                row["source"],
+                row["scc"],
+            )
         else:
             assert np.isnan(row["balanced_accuracy"]) and row["note"]
     by_class = pd.read_csv(run / "tables" / "03_by_class.csv").query("model == 'mobilenetv3_large_100'")
     test = table["split"].eq("test").to_numpy()
-    precision, recall, f1, n = sk.precision_recall_fscore_support(y[test], p[test].argmax(1), labels=range(7), zero_division=np.nan)
+    precision, recall, f1, n = sk.precision_recall_fscore_support(
+        y[test], p[test].argmax(1), labels=range(7), zero_division=np.nan
+    )
     for name, values in {"precision": precision, "recall": recall, "f1": f1, "n": n}.items():
         assert by_class[name].to_numpy(float) == pytest.approx(values, abs=1e-9, nan_ok=True)
 

@@ -45,7 +45,14 @@ def test_run_passes_on_what_is_asked(call, given, tmp_path):
     assert code == 0 and out == f"report: {tmp_path / 'report' / 'index.html'}\n"
     assert given == {"study": "demo", "data": "", "out": "outputs", "overrides": [], "only": [], "force": False}
     call("run", "isic84", "--data", "D", "--out", "O", "--set", "epochs=1", "lr=2", "--only", "03", "04", "--force")
-    assert given == {"study": "isic84", "data": "D", "out": "O", "overrides": ["epochs=1", "lr=2"], "only": ["03", "04"], "force": True}
+    assert given == {
+        "study": "isic84",
+        "data": "D",
+        "out": "O",
+        "overrides": ["epochs=1", "lr=2"],
+        "only": ["03", "04"],
+        "force": True,
+    }
 
 
 @pytest.mark.parametrize(("args", "spread"), [
@@ -88,7 +95,10 @@ def test_a_full_disk_is_1_without_a_traceback(call, monkeypatch):
 
 
 def test_status_says_what_is_stale_and_why(call, monkeypatch):
-    states = [State(Step("01_eda"), "fresh"), State(Step("03_ensemble"), "stale", ("epochs = 4, now 5", "the notebook changed"))]
+    states = [
+        State(Step("01_eda"), "fresh"),
+        State(Step("03_ensemble"), "stale", ("epochs = 4, now 5", "the notebook changed")),
+    ]
     monkeypatch.setattr(pipeline, "status", lambda study, **more: states)
     code, out, _ = call("status", "demo")
     assert code == 0 and [line.split(maxsplit=2) for line in out.splitlines()] == [
@@ -115,7 +125,9 @@ def inference(monkeypatch):
 
 def test_predict_takes_files_and_folders(call, tmp_path, inference):
     def predicted(run, files):
-        return pd.DataFrame({"file": [str(file) for file in files for _ in "me"], "model": ["m", "ensemble"] * len(files)}), []
+        return pd.DataFrame(
+            {"file": [str(file) for file in files for _ in "me"], "model": ["m", "ensemble"] * len(files)}
+        ), []
 
     inference.predict_files = predicted
     for name in ("run/study.json", "images/b.JPG", "images/deep/a.png", "images/notes.txt", "one.jpg"):

@@ -77,7 +77,9 @@ def test_a_second_run_makes_nothing_and_a_changed_setting_only_what_it_touches(d
     said = []
     pipeline.run_study(str(folder / "tiny.toml"), out=str(folder / "out"), say=said.append)
     assert all(line.endswith("fresh") for line in said), said
-    states = pipeline.status(str(folder / "tiny.toml"), out=str(folder / "out"), overrides=["backbone.test_resnet.lr=1e-4"])
+    states = pipeline.status(
+        str(folder / "tiny.toml"), out=str(folder / "out"), overrides=["backbone.test_resnet.lr=1e-4"]
+    )
     stale = {state.step.id for state in states if state.name != "fresh"}
     assert "02_train_backbone_test_resnet" in stale and not {"01_eda", "02_train_backbone_baseline_cnn"} & stale
 
@@ -107,5 +109,10 @@ def test_figures_of_synthetic_images_say_so_and_galleries_are_kept_apart(done):
     executed = json.loads((run / "notebooks" / "01_eda.ipynb").read_text())
     assert not [out for cell in executed["cells"] for out in cell.get("outputs", []) if out["output_type"] == "error"]
     galleries = {path.stem for path in (run / "galleries").glob("*.png")}
-    assert {"01_samples_internal", "01_samples_external", "02_augmentation_baseline_cnn", "05_cam_test_correct"} <= galleries
+    assert {
+        "01_samples_internal",
+        "01_samples_external",
+        "02_augmentation_baseline_cnn",
+        "05_cam_test_correct",
+    } <= galleries
     assert not [path for path in (run / "figures").glob("*") if "cam" in path.stem or "samples" in path.stem]

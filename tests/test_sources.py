@@ -67,6 +67,8 @@ def test_an_import_inside_a_function_counts(package):
 
 
 def test_the_notebooks_of_predictions_do_not_depend_on_training():
-    files = used(sources.PACKAGE, "from lesionkit.evidence import leaderboards\nfrom lesionkit.workbook.artifacts import Run")
+    files = used(
+        sources.PACKAGE, "from lesionkit.evidence import leaderboards\nfrom lesionkit.workbook.artifacts import Run"
+    )
     assert "evidence/metrics.py" in files and "study.py" in files
     assert not any(file.startswith(("learning/", "explain/")) for file in files)

@@ -12,7 +12,7 @@ from lesionkit.data.pixels import UnreadableImage, decode
 from lesionkit.data.readers import Reading, recognise
 from lesionkit.data.records import DATASETS, DataError, problem_table
 
-_SHOWN = 3          # files named for each kind of problem
+_SHOWN = 3  # files named for each kind of problem
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,14 @@ def check(folder: Path, *, progress: Callable[[int, int], None] | None = None) -
     return Report(folder, readings, problems)
 
 
-def verify(index: pd.DataFrame, root: Path, *, workers: int | None = None,
-           progress: Callable[[int, int], None] | None = None) -> pd.DataFrame:
+def verify(
+    index: pd.DataFrame, root: Path, *, workers: int | None = None, progress: Callable[[int, int], None] | None = None
+) -> pd.DataFrame:
     """Problems table of the images of `index` (`path` below `root`) that training could not decode.
 
     `workers` threads decode (default: a few more than cores); the decoder releases Python's lock.
     """
+
     def fault(path: str) -> str | None:
         try:
             decode(Path(root) / path, 32, "squash")
@@ -86,8 +88,11 @@ def _with_decoded(reading: Reading, folder: Path, progress: Callable[[int, int],
     index = reading.index[~reading.index["image_id"].isin(broken["image_id"])]
     tables = [reading.problems, broken]
     if index.empty and len(broken):
-        tables.append(problem_table("no usable image", "None can be decoded: fetch the release again.",
-                                    file=[str(folder)], fatal=True))
+        tables.append(
+            problem_table(
+                "no usable image", "None can be decoded: fetch the release again.", file=[str(folder)], fatal=True
+            )
+        )
     return Reading(reading.record, reading.layout, index, pd.concat(tables, ignore_index=True))
 
 
@@ -96,10 +101,12 @@ def _render_reading(reading: Reading) -> str:
     if not reading.layout:
         return f"{record.title} (not read: see the problems)"
     whole = f" of {record.lesions:,}" if record.lesions else ""
-    lines = [f"{record.title} (layout: {reading.layout})",
-             f"  {'images':<8}{len(index):>8,} of {record.images:,}",
-             f"  {'lesions':<8}{index['lesion_id'].nunique():>8,}{whole}",
-             f"  {'label':<8}{'found':>8}{'official':>10}   class"]
+    lines = [
+        f"{record.title} (layout: {reading.layout})",
+        f"  {'images':<8}{len(index):>8,} of {record.images:,}",
+        f"  {'lesions':<8}{index['lesion_id'].nunique():>8,}{whole}",
+        f"  {'label':<8}{'found':>8}{'official':>10}   class",
+    ]
     found = index["source_dx"].str.casefold().value_counts()
     for label, official in record.official.items():
         name = record.labels.get(label, "none: left out")

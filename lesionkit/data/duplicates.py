@@ -40,8 +40,9 @@ _BLOCK = 128  # images or pairs at a time: memory stays bounded
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
-def near_duplicates(images: np.ndarray, ids: Sequence[str], other: np.ndarray | None = None,
-                    other_ids: Sequence[str] | None = None) -> pd.DataFrame:
+def near_duplicates(
+    images: np.ndarray, ids: Sequence[str], other: np.ndarray | None = None, other_ids: Sequence[str] | None = None
+) -> pd.DataFrame:
     """Pairs of images that show one lesion in nearly one framing: up to compression, colour, a shift, a
     small zoom or turn, a half turn.
 
@@ -57,8 +58,9 @@ def near_duplicates(images: np.ndarray, ids: Sequence[str], other: np.ndarray | 
     else:
         other_plain = _describe(other, 1.0)
         comparisons = [(plain, other_plain), (zoomed, other_plain), (plain, _describe(other, _ZOOM))]
-    pairs = pd.concat([_align(_screen(one[1], two[1], within=other is None), one[0], two[0])
-                       for one, two in comparisons])
+    pairs = pd.concat(
+        [_align(_screen(one[1], two[1], within=other is None), one[0], two[0]) for one, two in comparisons]
+    )
     if other is None:  # each pair once
         pairs[["a", "b"]] = np.sort(pairs[["a", "b"]], axis=1)
     pairs = pairs.groupby(["a", "b"], as_index=False)["correlation"].max()
@@ -66,11 +68,15 @@ def near_duplicates(images: np.ndarray, ids: Sequence[str], other: np.ndarray | 
     pairs = pairs[pairs["correlation"] > CORRELATION]
     a, b = pairs["a"].to_numpy(), pairs["b"].to_numpy()
     differs = _hash(_luminance(images[a])) != _hash(_luminance(against[b]))
-    table = pd.DataFrame({"image_a": np.asarray(ids, object)[a],
-                          "image_b": np.asarray(against_ids, object)[b], "hamming": differs.sum(1),
-                          "correlation": pairs["correlation"].to_numpy()})
-    return table.sort_values(["correlation", "image_a", "image_b"], ascending=[False, True, True],
-                             ignore_index=True)
+    table = pd.DataFrame(
+        {
+            "image_a": np.asarray(ids, object)[a],
+            "image_b": np.asarray(against_ids, object)[b],
+            "hamming": differs.sum(1),
+            "correlation": pairs["correlation"].to_numpy(),
+        }
+    )
+    return table.sort_values(["correlation", "image_a", "image_b"], ascending=[False, True, True], ignore_index=True)
 
 
 def _describe(images: np.ndarray, zoom: float) -> tuple[np.ndarray, np.ndarray]:
@@ -165,7 +171,7 @@ def _refine(pairs: pd.DataFrame, images: np.ndarray, other: np.ndarray) -> np.nd
 def _peak(one: np.ndarray, two: np.ndarray) -> np.ndarray:
     """The highest correlation (n,) of details (n, 64, 64) over shifts up to _REACH px, also half turned."""
     one, two = fft.rfft2(one.astype(np.float32)), fft.rfft2(two.astype(np.float32))
-    near = np.r_[0:_REACH + 1, -_REACH:0]
+    near = np.r_[0 : _REACH + 1, -_REACH:0]
     both = (two.conj(), two)  # a half turn conjugates a spectrum
     surfaces = [fft.irfft2(one * spectrum)[:, near[:, None], near] for spectrum in both]
     return np.max(surfaces, axis=(0, 2, 3)).clip(-1, 1)
@@ -177,8 +183,7 @@ def _warp(luminance: np.ndarray, scale: float, angle: float) -> np.ndarray:
     matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) / scale
     centre = np.full(2, (_SIDE - 1) / 2)
     offset = centre - matrix @ centre
-    return np.stack([ndimage.affine_transform(image, matrix, offset, order=1, mode="nearest")
-                     for image in luminance])
+    return np.stack([ndimage.affine_transform(image, matrix, offset, order=1, mode="nearest") for image in luminance])
 
 
 def _hash(luminance: np.ndarray) -> np.ndarray:

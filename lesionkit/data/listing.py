@@ -13,8 +13,7 @@ from lesionkit.data.records import DATASETS, DataError, problem_table
 _IMAGE_ENDING = re.compile(r"(.+)\.(?:jpe?g|png)", re.IGNORECASE)
 _NOT_A_PHOTOGRAPH = re.compile(r"_(?:segmentation|superpixels|attribute_\w+)$", re.IGNORECASE)
 # Releases, and parts of them, that no record describes; ISIC 2018's tasks 1 and 2 hold some HAM10000 images.
-_OTHER_RELEASE = re.compile(r"isic.?20\d\d.*(?:test|validation|task.?[12])|isic.?20(?:16|17|20|24)",
-                            re.IGNORECASE)
+_OTHER_RELEASE = re.compile(r"isic.?20\d\d.*(?:test|validation|task.?[12])|isic.?20(?:16|17|20|24)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -22,8 +21,8 @@ class Listing:
     """One walk of `folder`; all paths are POSIX strings relative to it, in sorted order."""
 
     folder: Path
-    images: pd.DataFrame            # image_id, path, owner (the data set whose folder holds it, or "")
-    others: tuple[str, ...]         # every file that is no image
+    images: pd.DataFrame  # image_id, path, owner (the data set whose folder holds it, or "")
+    others: tuple[str, ...]  # every file that is no image
 
     def named(self, pattern: str) -> list[str]:
         """Files whose whole name matches the regular expression, case ignored."""
@@ -38,7 +37,7 @@ def list_folder(folder: Path) -> Listing:
     images, others, seen = [], [], set()
     for base, folders, names in os.walk(folder, followlinks=True, onerror=_unlisted):
         real = os.path.realpath(base)
-        if real in seen:            # a link back up would go round for ever
+        if real in seen:  # a link back up would go round for ever
             folders.clear()
             continue
         seen.add(real)
@@ -55,8 +54,9 @@ def list_folder(folder: Path) -> Listing:
     return Listing(folder, table, tuple(sorted(others)))
 
 
-def read_table(listing: Listing, file: str, needed: list[str], optional: list[str]
-               ) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read_table(
+    listing: Listing, file: str, needed: list[str], optional: list[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The `needed` and `optional` columns of a table as text, with `line` ("file:number"); and its problems.
 
     Commas, semicolons or tabs, quoted or not; case and outer spaces of column names are ignored. A missing
@@ -68,8 +68,11 @@ def read_table(listing: Listing, file: str, needed: list[str], optional: list[st
     missing = [name for key, name in wanted.items() if key not in table.columns]
     for name in missing:
         if name in needed:
-            raise DataError.about("missing column", file, f"Column {name!r} is not among "
-                                  f"{', '.join(table.columns)}: fetch the official release's table again.")
+            raise DataError.about(
+                "missing column",
+                file,
+                f"Column {name!r} is not among {', '.join(table.columns)}: fetch the official release's table again.",
+            )
     lines = [f"{file}:{number}" for number in range(2, len(table) + 2)]
     table = table.reindex(columns=list(wanted)).rename(columns=wanted).astype("str").assign(line=lines)
     remedies = [_without(name) for name in missing]
@@ -106,8 +109,10 @@ def _read_text(path: Path, file: str) -> pd.DataFrame:
 
 def _without(column: str) -> str:
     if column == "lesion_id":
-        return ("Column 'lesion_id' is missing, so each image counts as its own lesion and a split can leak: "
-                "fetch the official release's table again.")
+        return (
+            "Column 'lesion_id' is missing, so each image counts as its own lesion and a split can leak: "
+            "fetch the official release's table again."
+        )
     return f"Column {column!r} is missing and left empty: fetch the official release's table again."
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 from lesionkit.data.listing import Listing
 from lesionkit.data.records import INDEX_COLUMNS, Record, problem_table
 
-Rows = tuple[pd.DataFrame, list[pd.DataFrame]]          # rows, and tables of what is wrong with them
+Rows = tuple[pd.DataFrame, list[pd.DataFrame]]  # rows, and tables of what is wrong with them
 
 
 def match_images(rows: pd.DataFrame, listing: Listing, record: Record) -> Rows:
@@ -14,15 +14,20 @@ def match_images(rows: pd.DataFrame, listing: Listing, record: Record) -> Rows:
     `rows` has image_id, source_dx (NA: not one-hot), `line` ("file:number") and what else the release tells.
     """
     images = _pick_files(listing, record)
-    unlabelled = images[~images["image_id"].isin(rows["image_id"])
-                        & (images["owner"].eq(record.name) | images["image_id"].str.fullmatch(r"ISIC_\d+"))]
+    unlabelled = images[
+        ~images["image_id"].isin(rows["image_id"])
+        & (images["owner"].eq(record.name) | images["image_id"].str.fullmatch(r"ISIC_\d+"))
+    ]
     remedy = "Left out: the label file does not name it. Add its row, or remove the file."
-    orphans = problem_table("image without row", remedy, image_id=unlabelled["image_id"],
-                            file=unlabelled["path"])
+    orphans = problem_table("image without row", remedy, image_id=unlabelled["image_id"], file=unlabelled["path"])
     rows, more = _sound_rows(rows, record)
     rows = rows.merge(images[["image_id", "path"]], on="image_id", how="left")
-    rows, absent = _leave_out(rows, rows["path"].isna(), "row without image",
-                              "Left out: no image has this name. Unpack all image parts, or remove the row.")
+    rows, absent = _leave_out(
+        rows,
+        rows["path"].isna(),
+        "row without image",
+        "Left out: no image has this name. Unpack all image parts, or remove the row.",
+    )
     return _tidy(rows, record), [orphans, *more, absent]
 
 
@@ -30,18 +35,26 @@ def _pick_files(listing: Listing, record: Record) -> pd.DataFrame:
     """One file an image: in the data set's own folders if there, and of several copies the largest."""
     images = listing.images[listing.images["owner"].isin([record.name, ""])]
     copied = images["image_id"].duplicated(keep=False)
-    sizes = {path: -(listing.folder / path).stat().st_size for path in images["path"][copied]}     # bytes
+    sizes = {path: -(listing.folder / path).stat().st_size for path in images["path"][copied]}  # bytes
     order = images.assign(foreign=images["owner"] != record.name, size=images["path"].map(sizes))
     return order.sort_values(["foreign", "size", "path"]).drop_duplicates("image_id")
 
 
 def _sound_rows(rows: pd.DataFrame, record: Record) -> Rows:
     """Rows with an id, a label of the study and no second row; `dx` is added."""
-    rows, nameless = _leave_out(rows, rows["image_id"].isna(), "row without image",
-                                "Left out: its image column is empty. Fill it, or remove the row.")
+    rows, nameless = _leave_out(
+        rows,
+        rows["image_id"].isna(),
+        "row without image",
+        "Left out: its image column is empty. Fill it, or remove the row.",
+    )
     rows, repeated = one_row_an_image(rows, ["source_dx", "lesion_id"])
-    rows, blurred = _leave_out(rows, rows["source_dx"].isna(), "label not one-hot",
-                               "Left out: exactly one label must be 1 and all others 0. Correct the row.")
+    rows, blurred = _leave_out(
+        rows,
+        rows["source_dx"].isna(),
+        "label not one-hot",
+        "Left out: exactly one label must be 1 and all others 0. Correct the row.",
+    )
     classes = {label.casefold(): name for label, name in record.labels.items()}
     rows = rows.assign(dx=rows["source_dx"].str.casefold().map(classes).astype("str"))
     unknown = rows["dx"].isna()
@@ -56,10 +69,15 @@ def one_row_an_image(rows: pd.DataFrame, telling: list[str]) -> Rows:
     again = rows[rows["image_id"].duplicated(keep=False)]
     differ = again.groupby("image_id")[telling].nunique(dropna=False).gt(1).any(axis=1)
     torn = rows["image_id"].isin(differ.index[differ])
-    rows, first = _leave_out(rows, torn, "several rows for an image",
-                             "All of them left out: they contradict each other. Keep the right one.")
-    rows, second = _leave_out(rows, rows["image_id"].duplicated(), "several rows for an image",
-                              "The first is kept: they agree. Remove the others.")
+    rows, first = _leave_out(
+        rows, torn, "several rows for an image", "All of them left out: they contradict each other. Keep the right one."
+    )
+    rows, second = _leave_out(
+        rows,
+        rows["image_id"].duplicated(),
+        "several rows for an image",
+        "The first is kept: they agree. Remove the others.",
+    )
     return rows, [first, second]
 
 

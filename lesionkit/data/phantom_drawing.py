@@ -4,6 +4,7 @@ Parameters are drawn first and then applied: `draw_lesion` says what a lesion is
 larger than the frame, and `photograph` takes one picture of that canvas. Coordinates are in half frames: the
 frame of an unzoomed picture reaches from -1 to 1. Colours are RGB, 0 to 255, in float32 until the last step.
 """
+
 from dataclasses import dataclass
 from math import cos, sin
 from typing import Any
@@ -33,32 +34,67 @@ class Look:
 LOOKS = {
     "akiec": Look(
         ((205, 122, 108), (186, 104, 92), (196, 138, 112)),
-        opacity=(0.45, 0.8), radius=(0.38, 0.68), rough=(0.06, 0.16), edge=(0.12, 0.3), uneven=(0.2, 0.7),
-        structures={"strawberry": 0.65, "scale": 0.6, "dots": 0.3, "vessels": 0.1}),
+        opacity=(0.45, 0.8),
+        radius=(0.38, 0.68),
+        rough=(0.06, 0.16),
+        edge=(0.12, 0.3),
+        uneven=(0.2, 0.7),
+        structures={"strawberry": 0.65, "scale": 0.6, "dots": 0.3, "vessels": 0.1},
+    ),
     "bcc": Look(
         ((212, 142, 128), (196, 120, 116), (176, 118, 104)),
-        opacity=(0.4, 0.8), radius=(0.34, 0.62), rough=(0.05, 0.14), edge=(0.06, 0.2), uneven=(0.2, 0.7),
-        structures={"nests": 0.7, "vessels": 0.65, "scale": 0.2, "blotch": 0.1}),
+        opacity=(0.4, 0.8),
+        radius=(0.34, 0.62),
+        rough=(0.05, 0.14),
+        edge=(0.06, 0.2),
+        uneven=(0.2, 0.7),
+        structures={"nests": 0.7, "vessels": 0.65, "scale": 0.2, "blotch": 0.1},
+    ),
     "bkl": Look(
         ((176, 126, 78), (142, 96, 60), (190, 146, 98)),
-        opacity=(0.65, 0.95), radius=(0.36, 0.7), rough=(0.05, 0.15), edge=(0.02, 0.07), uneven=(0.2, 0.7),
-        structures={"cysts": 0.65, "pores": 0.5, "ridges": 0.35, "network": 0.15}),
+        opacity=(0.65, 0.95),
+        radius=(0.36, 0.7),
+        rough=(0.05, 0.15),
+        edge=(0.02, 0.07),
+        uneven=(0.2, 0.7),
+        structures={"cysts": 0.65, "pores": 0.5, "ridges": 0.35, "network": 0.15},
+    ),
     "df": Look(
         ((176, 122, 92), (158, 104, 82), (196, 140, 116)),
-        opacity=(0.5, 0.85), radius=(0.28, 0.5), rough=(0.03, 0.09), edge=(0.1, 0.26), uneven=(0.0, 0.3),
-        structures={"ring": 0.7, "scar": 0.7, "network": 0.3, "dots": 0.1}),
+        opacity=(0.5, 0.85),
+        radius=(0.28, 0.5),
+        rough=(0.03, 0.09),
+        edge=(0.1, 0.26),
+        uneven=(0.0, 0.3),
+        structures={"ring": 0.7, "scar": 0.7, "network": 0.3, "dots": 0.1},
+    ),
     "mel": Look(
         ((74, 48, 40), (128, 84, 60), (48, 36, 38), (110, 84, 88)),
-        opacity=(0.7, 0.98), radius=(0.4, 0.74), rough=(0.09, 0.22), edge=(0.03, 0.14), uneven=(0.5, 1.0),
-        structures={"veil": 0.55, "blotch": 0.5, "regression": 0.4, "network": 0.4, "dots": 0.3}),
+        opacity=(0.7, 0.98),
+        radius=(0.4, 0.74),
+        rough=(0.09, 0.22),
+        edge=(0.03, 0.14),
+        uneven=(0.5, 1.0),
+        structures={"veil": 0.55, "blotch": 0.5, "regression": 0.4, "network": 0.4, "dots": 0.3},
+    ),
     "nv": Look(
         ((138, 92, 64), (112, 72, 50), (164, 112, 78)),
-        opacity=(0.55, 0.95), radius=(0.3, 0.66), rough=(0.02, 0.1), edge=(0.05, 0.2), uneven=(0.0, 0.5),
-        structures={"network": 0.65, "dots": 0.3, "blotch": 0.15, "ring": 0.08}),
+        opacity=(0.55, 0.95),
+        radius=(0.3, 0.66),
+        rough=(0.02, 0.1),
+        edge=(0.05, 0.2),
+        uneven=(0.0, 0.5),
+        structures={"network": 0.65, "dots": 0.3, "blotch": 0.15, "ring": 0.08},
+    ),
     "vasc": Look(
         ((172, 58, 66), (138, 44, 70), (190, 92, 88)),
-        opacity=(0.55, 0.9), radius=(0.26, 0.56), rough=(0.03, 0.12), edge=(0.03, 0.12), uneven=(0.0, 0.5),
-        structures={"lacunae": 0.8, "veil": 0.1, "vessels": 0.1}),
+        opacity=(0.55, 0.9),
+        radius=(0.26, 0.56),
+        rough=(0.03, 0.12),
+        edge=(0.03, 0.12),
+        uneven=(0.0, 0.5),
+        structures={"lacunae": 0.8, "veil": 0.1, "vessels": 0.1},
+    ),
 }
 
 
@@ -83,13 +119,20 @@ def draw_lesion(dx: str, rng: np.random.Generator) -> Lesion:
         return LOOKS[rng.choice(list(LOOKS)) if rng.random() < BORROWED else dx]
 
     colour, border, inside = look(), look(), look()
-    tints = rng.permutation(np.array(colour.tints))[:rng.integers(2, len(colour.tints) + 1)]
+    tints = rng.permutation(np.array(colour.tints))[: rng.integers(2, len(colour.tints) + 1)]
     tints = tints + rng.normal(0, 6, 3)
     present = tuple(name for name, often in inside.structures.items() if rng.random() < often)
     skin = np.array([222, 176, 150]) * rng.uniform(0.86, 1.06) + rng.normal(0, 5, 3)
-    return Lesion(tuple(map(tuple, tints)), rng.uniform(*colour.opacity), rng.uniform(*border.radius),
-                  rng.uniform(*border.rough), rng.uniform(*border.edge), rng.uniform(*border.uneven),
-                  present, tuple(skin))
+    return Lesion(
+        tuple(map(tuple, tints)),
+        rng.uniform(*colour.opacity),
+        rng.uniform(*border.radius),
+        rng.uniform(*border.rough),
+        rng.uniform(*border.edge),
+        rng.uniform(*border.uneven),
+        present,
+        tuple(skin),
+    )
 
 
 @dataclass(frozen=True)
@@ -114,8 +157,7 @@ ARCHIVES = {
 }
 
 
-def paint(lesion: Lesion, archive: Archive, size: int,
-          rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def paint(lesion: Lesion, archive: Archive, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """The lesion on skin: colours float32 (n, n, 3), its exact mask bool (n, n); n = `MARGIN` × `size`."""
     n = int(np.ceil(MARGIN * size))
     reach = np.float32(MARGIN / rng.uniform(*archive.scale))
@@ -138,7 +180,7 @@ def paint(lesion: Lesion, archive: Archive, size: int,
 def _border(lesion: Lesion, theta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Distance of the border from the centre at the angles `theta` (n, n), half frames: a Fourier series."""
     order = np.arange(2, 10)
-    swing = lesion.rough * rng.normal(0, 1, order.size) / order ** 0.9
+    swing = lesion.rough * rng.normal(0, 1, order.size) / order**0.9
     turn = rng.uniform(0, 2 * np.pi, order.size)
     angles = np.linspace(-np.pi, np.pi, 361)
     wave = np.clip(1 + swing @ np.cos(order[:, None] * angles + turn[:, None]), 0.45, 1.6)
@@ -159,8 +201,9 @@ def _mixed_tints(lesion: Lesion, canvas: Canvas, n: int, rng: np.random.Generato
     return rgb + 5 * noise(rng, n, 40)[..., None]
 
 
-def photograph(rgb: np.ndarray, mask: np.ndarray, archive: Archive, size: int,
-               rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def photograph(
+    rgb: np.ndarray, mask: np.ndarray, archive: Archive, size: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """One view of a painted canvas: a picture uint8 (size, size, 3) and its mask bool (size, size)."""
     picture, seen = _turned(rgb, mask, archive, size, rng)
     picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(*archive.blur) * size / 96))
@@ -176,8 +219,9 @@ def photograph(rgb: np.ndarray, mask: np.ndarray, archive: Archive, size: int,
     return np.clip(values, 0, 255).astype(np.uint8), seen
 
 
-def _turned(rgb: np.ndarray, mask: np.ndarray, archive: Archive, size: int,
-            rng: np.random.Generator) -> tuple[Image.Image, np.ndarray]:
+def _turned(
+    rgb: np.ndarray, mask: np.ndarray, archive: Archive, size: int, rng: np.random.Generator
+) -> tuple[Image.Image, np.ndarray]:
     """The frame of one view, after a small rotation, zoom and shift, and its mask bool (size, size)."""
     angle, zoom = np.deg2rad(rng.uniform(-20, 20)), rng.uniform(0.92, 1.12)
     c, s = cos(angle) / zoom, sin(angle) / zoom
@@ -197,7 +241,7 @@ def nudged(image: np.ndarray, pixels: int) -> np.ndarray:
 
 def _light(archive: Archive, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
     """Gains of lamp and camera (size, size, 3); what the disc lets through (size, size), None without."""
-    y, x = np.mgrid[-1:1:size * 1j, -1:1:size * 1j].astype(np.float32)
+    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)
     turn = rng.uniform(0, 2 * np.pi)
     slope, dark_rim = 0.05 * (x * cos(turn) + y * sin(turn)), rng.uniform(0, 0.12) * (x * x + y * y)
     lamp = rng.uniform(0.93, 1.07) * (1 + slope - dark_rim)
@@ -208,8 +252,7 @@ def _light(archive: Archive, size: int, rng: np.random.Generator) -> tuple[np.nd
     return gains, np.clip((rng.uniform(0.92, 1.2) - np.hypot(x, y)) * size / 4, 0.02, 1)
 
 
-def _overlay(picture: Image.Image, strokes: list[tuple[Any, int]],
-             colour: tuple[int, int, int]) -> Image.Image:
+def _overlay(picture: Image.Image, strokes: list[tuple[Any, int]], colour: tuple[int, int, int]) -> Image.Image:
     """The picture with lines (points, width) drawn at twice its resolution, so that thin ones stay thin."""
     stencil = Image.new("L", (2 * picture.width, 2 * picture.height))
     pen = ImageDraw.Draw(stencil)
@@ -226,7 +269,7 @@ def _hairs(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     strokes = []
     for _ in range(rng.integers(2, 10)):
         turn, bend = way + rng.normal(0, 0.4), rng.normal(0, 0.25)
-        along, across = t * rng.uniform(0.4, 1.3), bend * t ** 2 + rng.uniform(-0.9, 0.9)
+        along, across = t * rng.uniform(0.4, 1.3), bend * t**2 + rng.uniform(-0.9, 0.9)
         x, y = along * cos(turn) - across * sin(turn), along * sin(turn) + across * cos(turn)
         strokes.append(((np.stack([x, y], 1) + 1) * picture.width / 2, int(rng.integers(1, 4))))
     return _overlay(picture, strokes, (48, 34, 30))

@@ -2,6 +2,7 @@
 
 `STRUCTURES` names them all; a new one is a function and a name there.
 """
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import cos, sin
@@ -49,13 +50,20 @@ def _honeycomb(canvas: Canvas, cell: float, rng: np.random.Generator) -> np.ndar
     """A warped hexagonal lattice (n, n), cells `cell` half frames wide: 3 in a middle, -1.5 between."""
     n, turn = canvas.x.shape[0], rng.uniform(0, np.pi)
     x, y = canvas.x + 0.2 * cell * noise(rng, n, 14), canvas.y + 0.2 * cell * noise(rng, n, 14)
-    k = 4 * np.pi / (3 ** 0.5 * cell)
+    k = 4 * np.pi / (3**0.5 * cell)
     ways = turn + np.arange(3) * 2 * np.pi / 3
     return sum(np.cos(k * (x * cos(a) + y * sin(a))) for a in ways)
 
 
-def _spots(canvas: Canvas, count: int, size: tuple[float, float], rng: np.random.Generator,
-           spread: float = 0.85, stretch: float = 1.0, soft: float = 0.7) -> np.ndarray:
+def _spots(
+    canvas: Canvas,
+    count: int,
+    size: tuple[float, float],
+    rng: np.random.Generator,
+    spread: float = 0.85,
+    stretch: float = 1.0,
+    soft: float = 0.7,
+) -> np.ndarray:
     """Ellipses (n, n), 0 to 1, scattered over the lesion: `size` is the range of radii, half frames."""
     n = canvas.x.shape[0]
     stencil = Image.new("L", (n, n))
@@ -71,7 +79,7 @@ def _spots(canvas: Canvas, count: int, size: tuple[float, float], rng: np.random
 def _network(rgb, canvas, rng):
     """Pigment network: dark lines around light holes, fading towards the border."""
     lines = _ramp((0.9 - _honeycomb(canvas, rng.uniform(0.13, 0.2), rng)) / 1.6)
-    fade = _ramp(canvas.fade * (1.35 - canvas.rho ** 2)) * _ramp(0.75 + 0.4 * noise(rng, rgb.shape[0], 5))
+    fade = _ramp(canvas.fade * (1.35 - canvas.rho**2)) * _ramp(0.75 + 0.4 * noise(rng, rgb.shape[0], 5))
     return blend(rgb, _around((70, 44, 32), rng), rng.uniform(0.3, 0.65) * lines * fade)
 
 
@@ -171,14 +179,14 @@ def _scar(rgb, canvas, rng):
 
 def _ring(rgb, canvas, rng):
     """A peripheral brown ring of delicate network."""
-    band = np.exp(-((canvas.rho - rng.uniform(0.7, 0.85)) / rng.uniform(0.14, 0.22)) ** 2)
+    band = np.exp(-(((canvas.rho - rng.uniform(0.7, 0.85)) / rng.uniform(0.14, 0.22)) ** 2))
     lines = 0.5 + 0.5 * _ramp((0.9 - _honeycomb(canvas, rng.uniform(0.11, 0.16), rng)) / 1.6)
     return blend(rgb, _around((116, 74, 54), rng), rng.uniform(0.4, 0.75) * band * lines)
 
 
 def _lacunae(rgb, canvas, rng):
     """Round red to purple, at times black, lagoons set close together."""
-    for colour in ((150, 24, 40), (104, 22, 58), (64, 16, 34))[:rng.integers(2, 4)]:
+    for colour in ((150, 24, 40), (104, 22, 58), (64, 16, 34))[: rng.integers(2, 4)]:
         spots = _spots(canvas, rng.integers(4, 12), (0.05, 0.12), rng, 0.85, 1.3, 1.0)
         rgb = blend(rgb, _around(colour, rng), rng.uniform(0.5, 0.85) * spots * _ramp(1.3 * canvas.fade))
     return rgb
@@ -186,7 +194,19 @@ def _lacunae(rgb, canvas, rng):
 
 Structure = Callable[[np.ndarray, Canvas, np.random.Generator], np.ndarray]
 STRUCTURES: dict[str, Structure] = {
-    "network": _network, "dots": _dots, "blotch": _blotch, "veil": _veil, "regression": _regression,
-    "nests": _nests, "vessels": _vessels, "cysts": _cysts, "pores": _pores, "ridges": _ridges,
-    "strawberry": _strawberry, "scale": _scale, "scar": _scar, "ring": _ring, "lacunae": _lacunae,
+    "network": _network,
+    "dots": _dots,
+    "blotch": _blotch,
+    "veil": _veil,
+    "regression": _regression,
+    "nests": _nests,
+    "vessels": _vessels,
+    "cysts": _cysts,
+    "pores": _pores,
+    "ridges": _ridges,
+    "strawberry": _strawberry,
+    "scale": _scale,
+    "scar": _scar,
+    "ring": _ring,
+    "lacunae": _lacunae,
 }

@@ -2,6 +2,7 @@
 
 They let the whole study run where no real image is at hand, and support no claim about skin.
 """
+
 import json
 import shutil
 import tempfile
@@ -27,13 +28,28 @@ INTERNAL = {"akiec": 0.09, "bcc": 0.12, "bkl": 0.155, "df": 0.065, "mel": 0.165,
 EXTERNAL = {"akiec": 0.12, "bcc": 0.20, "bkl": 0.11, "df": 0.05, "mel": 0.24, "nv": 0.23, "vasc": 0.05}
 MULTIPLICITY = (0.62, 0.22, 0.1, 0.06)  # share of lesions with 1, 2, 3, 4 images
 AGES = {"akiec": 66, "bcc": 67, "bkl": 64, "df": 52, "mel": 61, "nv": 46, "vasc": 50}  # means, years
-SITES = {"back": "posterior torso", "lower extremity": "lower extremity", "trunk": "", "face": "head/neck",
-         "upper extremity": "upper extremity", "abdomen": "anterior torso", "chest": "anterior torso",
-         "foot": "lower extremity", "scalp": "head/neck", "unknown": ""}  # HAM10000's site: ISIC 2019's
+SITES = {
+    "back": "posterior torso",
+    "lower extremity": "lower extremity",
+    "trunk": "",
+    "face": "head/neck",
+    "upper extremity": "upper extremity",
+    "abdomen": "anterior torso",
+    "chest": "anterior torso",
+    "foot": "lower extremity",
+    "scalp": "head/neck",
+    "unknown": "",
+}  # HAM10000's site: ISIC 2019's
 SITE_SHARES = (0.22, 0.2, 0.1, 0.11, 0.12, 0.1, 0.04, 0.04, 0.04, 0.03)
-CONFIRMED = {"akiec": ("histo",), "bcc": ("histo",), "bkl": ("histo", "consensus", "confocal"),
-             "df": ("histo", "consensus"), "mel": ("histo",), "vasc": ("histo", "consensus"),
-             "nv": ("histo", "follow_up", "follow_up", "consensus")}
+CONFIRMED = {
+    "akiec": ("histo",),
+    "bcc": ("histo",),
+    "bkl": ("histo", "consensus", "confocal"),
+    "df": ("histo", "consensus"),
+    "mel": ("histo",),
+    "vasc": ("histo", "consensus"),
+    "nv": ("histo", "follow_up", "follow_up", "consensus"),
+}
 ISIC_LABELS = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", "UNK")
 
 
@@ -75,8 +91,9 @@ def _there(folder: Path, made_by: dict) -> bool:
         found = json.loads(marker.read_text(encoding="utf-8"))
         if found == made_by:
             return True
-        wrong = ", ".join(f"{key}={found.get(key)}, not {value}" for key, value in made_by.items()
-                          if found.get(key) != value)
+        wrong = ", ".join(
+            f"{key}={found.get(key)}, not {value}" for key, value in made_by.items() if found.get(key) != value
+        )
         raise FileExistsError(f"{folder} holds other phantoms ({wrong}): delete the folder or name another")
     if not folder.is_dir() or any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty and holds no phantoms: name another folder")
@@ -109,12 +126,11 @@ def _counts(images: int, prevalence: dict[str, float], least: int) -> dict[str, 
     rest = images - least * len(CLASSES)
     share = rest * np.array([prevalence[dx] for dx in CLASSES])
     whole = np.floor(share).astype(int)
-    whole[np.argsort(whole - share, kind="stable")[:rest - whole.sum()]] += 1
+    whole[np.argsort(whole - share, kind="stable")[: rest - whole.sum()]] += 1
     return {dx: int(count) + least for dx, count in zip(CLASSES, whole)}
 
 
-def _lesions(counts: dict[str, int], archives: list[str], key: int,
-             rng: np.random.Generator) -> pd.DataFrame:
+def _lesions(counts: dict[str, int], archives: list[str], key: int, rng: np.random.Generator) -> pd.DataFrame:
     """A row an image: lesions of one to four images until each class has its count; keys start at `key`."""
     rows = []
     for dx, left in counts.items():
@@ -136,11 +152,17 @@ def _lesion(dx: str, archive: str, key: int, rng: np.random.Generator) -> dict:
     age = int(np.clip(5 * np.round(rng.normal(AGES[dx], 14) / 5), 0, 85))
     label = str(rng.choice(["AK", "SCC"], p=[0.4, 0.6])) if dx == "akiec" else dx.upper()
     unnamed = archive == "MSK" and bool(rng.random() < 0.6)
-    return {"lesion": key, "dx": dx, "label": label, "archive": archive, "unnamed": unnamed,
-            "age": float(age) if rng.random() > 0.03 else np.nan,
-            "sex": str(rng.choice(["male", "female", "unknown"], p=[0.53, 0.45, 0.02])),
-            "localization": str(rng.choice(list(SITES), p=SITE_SHARES)),
-            "dx_type": str(rng.choice(CONFIRMED[dx]))}
+    return {
+        "lesion": key,
+        "dx": dx,
+        "label": label,
+        "archive": archive,
+        "unnamed": unnamed,
+        "age": float(age) if rng.random() > 0.03 else np.nan,
+        "sex": str(rng.choice(["male", "female", "unknown"], p=[0.53, 0.45, 0.02])),
+        "localization": str(rng.choice(list(SITES), p=SITE_SHARES)),
+        "dx_type": str(rng.choice(CONFIRMED[dx])),
+    }
 
 
 def _name(table: pd.DataFrame, first: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -170,9 +192,15 @@ def _fill(folder: Path, table: pd.DataFrame, size: int, seed: int) -> None:
     labels = pd.DataFrame({label: (isic["label"] == label).astype(float) for label in ISIC_LABELS})
     labels.insert(0, "image", isic["file"])
     _csv(labels, folder / "ISIC_2019_Training_GroundTruth.csv")
-    patients = pd.DataFrame({"image": isic["file"], "age_approx": isic["age"],
-                             "anatom_site_general": isic["localization"].map(SITES),
-                             "lesion_id": isic["lesion_id"], "sex": isic["sex"].replace("unknown", "")})
+    patients = pd.DataFrame(
+        {
+            "image": isic["file"],
+            "age_approx": isic["age"],
+            "anatom_site_general": isic["localization"].map(SITES),
+            "lesion_id": isic["lesion_id"],
+            "sex": isic["sex"].replace("unknown", ""),
+        }
+    )
     _csv(patients, folder / "ISIC_2019_Training_Metadata.csv")
 
 

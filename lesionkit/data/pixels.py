@@ -109,13 +109,14 @@ class Pixels:
         wanted = pd.Index(list(image_ids), dtype=object)
         rows = pd.Index(self.image_ids, dtype=object).get_indexer(wanted)
         if (rows < 0).any():
-            raise KeyError(f"image {wanted[rows < 0][0]!r} is not in the pixel store; "
-                           "build it from an index that holds the image")
+            raise KeyError(
+                f"image {wanted[rows < 0][0]!r} is not in the pixel store; build it from an index that holds the image"
+            )
         return rows.astype(np.int64)
 
 
 def build(index: pd.DataFrame, root: Path, folder: Path, size: int, fit: str, workers: int | None = None,
-          progress: Callable[[int, int], None] | None = None) -> Pixels:
+          progress: Callable[[int, int], None] | None = None) -> Pixels:  # fmt: skip
     """Decode the images of `index` (its `image_id` and `path` below `root`) into a store in `folder`, and
     open it.
 
@@ -138,8 +139,14 @@ def build(index: pd.DataFrame, root: Path, folder: Path, size: int, fit: str, wo
     temporary = array_file.with_suffix(f".{os.getpid()}.partial")
     try:
         failures, fingerprint = _fill(temporary, index, paths, size, fit, workers, progress)
-        sidecar = {"size": size, "fit": fit, "sources": sources, "fingerprint": fingerprint,
-                   "failures": failures, "image_ids": index["image_id"].tolist()}
+        sidecar = {
+            "size": size,
+            "fit": fit,
+            "sources": sources,
+            "fingerprint": fingerprint,
+            "failures": failures,
+            "image_ids": index["image_id"].tolist(),
+        }
         sidecar_file.unlink(missing_ok=True)  # first: an interruption must not leave it beside another array
         os.replace(temporary, array_file)
         temporary.write_text(json.dumps(sidecar, indent=0))
@@ -172,8 +179,15 @@ def _reusable(folder: Path, size: int, fit: str, sources: str) -> Pixels | None:
     return pixels if stored == sources else None
 
 
-def _fill(file: Path, index: pd.DataFrame, paths: list[Path], size: int, fit: str, workers: int | None,
-          progress: Callable[[int, int], None] | None) -> tuple[list[dict], str]:
+def _fill(
+    file: Path,
+    index: pd.DataFrame,
+    paths: list[Path],
+    size: int,
+    fit: str,
+    workers: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[list[dict], str]:
     """Decode all of `paths` into the .npy `file`; returns the failures and the fingerprint."""
     images = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(len(paths), size, size, 3))
     digest = hashlib.blake2b("\n".join(index["image_id"]).encode(), digest_size=16)
@@ -189,7 +203,7 @@ def _fill(file: Path, index: pd.DataFrame, paths: list[Path], size: int, fit: st
         for start in range(0, len(paths), _CHUNK):
             chunk = range(start, min(start + _CHUNK, len(paths)))
             failures += [_failure(index, row) for row, failed in zip(chunk, pool.map(load, chunk)) if failed]
-            digest.update(images[chunk.start:chunk.stop])
+            digest.update(images[chunk.start : chunk.stop])
             if progress:
                 progress(chunk.stop, len(paths))
     images.flush()
@@ -197,5 +211,10 @@ def _fill(file: Path, index: pd.DataFrame, paths: list[Path], size: int, fit: st
 
 
 def _failure(index: pd.DataFrame, row: int) -> dict:
-    return {"image_id": index["image_id"].iloc[row], "file": index["path"].iloc[row],
-            "problem": "unreadable image", "remedy": REMEDY, "fatal": False}
+    return {
+        "image_id": index["image_id"].iloc[row],
+        "file": index["path"].iloc[row],
+        "problem": "unreadable image",
+        "remedy": REMEDY,
+        "fatal": False,
+    }

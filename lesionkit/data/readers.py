@@ -70,20 +70,23 @@ def recognise(listing: Listing, dataset: str) -> Reading:
 
 # ---- layouts: a loader turns a release's label file into rows and tables of problems
 
+
 def _ham_metadata(listing: Listing, file: str, record: Record) -> Rows:
     """HAM10000_metadata (.csv, .tab or no ending): one table holds it all."""
-    rows, problems = read_table(listing, file, ["image_id", "dx"],
-                                ["lesion_id", "dx_type", "age", "sex", "localization"])
+    rows, problems = read_table(
+        listing, file, ["image_id", "dx"], ["lesion_id", "dx_type", "age", "sex", "localization"]
+    )
     rows = rows.rename(columns={"localization": "site", "dx": "source_dx"})
-    rows["source_dx"] = rows["source_dx"].str.strip().fillna("")    # NA would say: not one-hot
+    rows["source_dx"] = rows["source_dx"].str.strip().fillna("")  # NA would say: not one-hot
     return rows.assign(image_id=image_ids(rows["image_id"]), source="HAM10000"), [problems]
 
 
 def _isic2018(listing: Listing, file: str, record: Record) -> Rows:
     """ISIC 2018 Task 3: one-hot labels; lesions and confirmation in the groupings; no age, sex or site."""
     rows = _one_hot(listing, file, [label.upper() for label in record.labels])
-    groups, problems = _companion(listing, r"isic.?2018_task3_training_lesiongroupings\.csv",
-                                  ["lesion_id", "diagnosis_confirm_type"])
+    groups, problems = _companion(
+        listing, r"isic.?2018_task3_training_lesiongroupings\.csv", ["lesion_id", "diagnosis_confirm_type"]
+    )
     rows = rows.merge(groups, on="image_id", how="left")
     confirmation = rows.pop("diagnosis_confirm_type").str.strip().str.lower()
     return rows.assign(dx_type=confirmation.map(_CONFIRMATION), source="HAM10000"), problems
@@ -92,8 +95,9 @@ def _isic2018(listing: Listing, file: str, record: Record) -> Rows:
 def _isic2019(listing: Listing, file: str, record: Record) -> Rows:
     """ISIC 2019 training: one-hot labels, and metadata whose lesion ids begin with the archive's name."""
     rows = _one_hot(listing, file, list(record.labels), list(record.unmapped))
-    metadata, problems = _companion(listing, r"isic.?2019_training_metadata\.csv",
-                                    ["age_approx", "anatom_site_general", "lesion_id", "sex"])
+    metadata, problems = _companion(
+        listing, r"isic.?2019_training_metadata\.csv", ["age_approx", "anatom_site_general", "lesion_id", "sex"]
+    )
     rows = rows.merge(metadata, on="image_id", how="left")
     rows = rows.rename(columns={"age_approx": "age", "anatom_site_general": "site"})
     archives = {"HAM": "HAM10000", "BCN": "BCN_20000"}
@@ -107,21 +111,19 @@ def _isic2019(listing: Listing, file: str, record: Record) -> Rows:
 @dataclass(frozen=True)
 class Layout:
     title: str
-    labels: str                                         # the label file's whole name, a regular expression
+    labels: str  # the label file's whole name, a regular expression
     load: Callable[[Listing, str, Record], Rows]
-    beside: str = ""                                    # a file that only this layout has
+    beside: str = ""  # a file that only this layout has
 
 
 _METADATA = r"ham10000_metadata(?:\.(?:csv|tab|tsv|txt))?"
-LAYOUTS = {                                             # the first that fits is read
+LAYOUTS = {  # the first that fits is read
     "ham10000": (
         Layout("Kaggle", _METADATA, _ham_metadata, beside=r"hmnist_.+\.csv"),
         Layout("Harvard Dataverse", _METADATA, _ham_metadata),
         Layout("ISIC 2018 Task 3", r"isic.?2018_task3_training_groundtruth\.csv", _isic2018),
     ),
-    "isic2019": (
-        Layout("ISIC 2019 challenge", r"isic.?2019_training_groundtruth\.csv", _isic2019),
-    ),
+    "isic2019": (Layout("ISIC 2019 challenge", r"isic.?2019_training_groundtruth\.csv", _isic2019),),
 }
 
 
@@ -134,8 +136,11 @@ def _label_rows(listing: Listing, record: Record) -> tuple[str, pd.DataFrame, li
                 _check_same(rows, layout.load(listing, other, record)[0], files[0], other)
             return layout.title, rows, problems
     empty = not listing.others and listing.images.empty
-    raise DataError.about("empty folder" if empty else "no label file", str(listing.folder),
-                          f"Unpack images and tables of {record.title} there, from {record.home}.")
+    raise DataError.about(
+        "empty folder" if empty else "no label file",
+        str(listing.folder),
+        f"Unpack images and tables of {record.title} there, from {record.home}.",
+    )
 
 
 def _check_same(rows: pd.DataFrame, others: pd.DataFrame, file: str, other: str) -> None:
@@ -143,8 +148,9 @@ def _check_same(rows: pd.DataFrame, others: pd.DataFrame, file: str, other: str)
     columns = ["image_id", "source_dx"]
     mine, theirs = (table[columns].sort_values(columns, ignore_index=True) for table in (rows, others))
     if not mine.equals(theirs):
-        raise DataError.about("several label files", f"{file}, {other}",
-                              "They differ: keep one, or give a folder that has one.")
+        raise DataError.about(
+            "several label files", f"{file}, {other}", "They differ: keep one, or give a folder that has one."
+        )
 
 
 def _ham_ids(listing: Listing) -> pd.Series:
@@ -159,11 +165,10 @@ def _one_hot(listing: Listing, file: str, labels: list[str], optional: list[str]
     table, _ = read_table(listing, file, ["image", *labels], list(optional))
     table = table.fillna(dict.fromkeys(optional, "0"))
     columns = [*labels, *optional]
-    values = table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(float)   # (n, labels)
+    values = table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(float)  # (n, labels)
     valid = np.isin(values, (0, 1)).all(axis=1) & (values.sum(axis=1) == 1)
     names = pd.Series(np.array(columns)[values.argmax(axis=1)], index=table.index, dtype="str")
-    return pd.DataFrame({"image_id": image_ids(table["image"]), "source_dx": names.where(valid),
-                         "line": table["line"]})
+    return pd.DataFrame({"image_id": image_ids(table["image"]), "source_dx": names.where(valid), "line": table["line"]})
 
 
 def _companion(listing: Listing, pattern: str, columns: list[str]) -> Rows:
@@ -171,8 +176,10 @@ def _companion(listing: Listing, pattern: str, columns: list[str]) -> Rows:
     files = listing.named(pattern)
     if not files:
         name = pattern.replace(".?", "_").replace("\\", "")
-        remedy = (f"{name} is missing, so each image counts as its own lesion and a split can leak: fetch it "
-                  "from the official release.")
+        remedy = (
+            f"{name} is missing, so each image counts as its own lesion and a split can leak: fetch it "
+            "from the official release."
+        )
         missing = problem_table("missing file", remedy, file=[str(listing.folder)])
         return pd.DataFrame(columns=["image_id", *columns], dtype="str"), [missing]
     table, problems = read_table(listing, files[0], ["image"], columns)
@@ -183,6 +190,9 @@ def _companion(listing: Listing, pattern: str, columns: list[str]) -> Rows:
 
 def _nothing_left(listing: Listing, record: Record) -> pd.DataFrame:
     archives = listing.named(r".+\.(?:zip|tar|gz|7z)")
-    remedy = (f"Unpack {', '.join(archives[:4])} beside the label file." if archives else
-              f"Put the image folders of {record.title} ({record.home}) beside its label file.")
+    remedy = (
+        f"Unpack {', '.join(archives[:4])} beside the label file."
+        if archives
+        else f"Put the image folders of {record.title} ({record.home}) beside its label file."
+    )
     return problem_table("no usable image", remedy, file=[str(listing.folder)], fatal=True)

@@ -10,18 +10,31 @@ from types import MappingProxyType
 import pandas as pd
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
-CLASS_NAMES = MappingProxyType({
-    "akiec": "actinic keratosis or intraepithelial carcinoma (Bowen's disease)",
-    "bcc": "basal cell carcinoma",
-    "bkl": "benign keratosis-like lesion",
-    "df": "dermatofibroma",
-    "mel": "melanoma",
-    "nv": "melanocytic nevus",
-    "vasc": "vascular lesion",
-})
+CLASS_NAMES = MappingProxyType(
+    {
+        "akiec": "actinic keratosis or intraepithelial carcinoma (Bowen's disease)",
+        "bcc": "basal cell carcinoma",
+        "bkl": "benign keratosis-like lesion",
+        "df": "dermatofibroma",
+        "mel": "melanoma",
+        "nv": "melanocytic nevus",
+        "vasc": "vascular lesion",
+    }
+)
 
-INDEX_COLUMNS = ("image_id", "path", "lesion_id", "dx", "source_dx", "dataset", "source",
-                 "dx_type", "age", "sex", "site")
+INDEX_COLUMNS = (
+    "image_id",
+    "path",
+    "lesion_id",
+    "dx",
+    "source_dx",
+    "dataset",
+    "source",
+    "dx_type",
+    "age",
+    "sex",
+    "site",
+)
 PROBLEM_COLUMNS = ("image_id", "file", "problem", "remedy", "fatal")
 
 
@@ -52,12 +65,12 @@ def problem_table(problem: str = "", remedy="", *, image_id=(), file=(), fatal: 
 class Record:
     """What is known of a data set before it is read."""
 
-    name: str                       # as in the index table's column `dataset`
+    name: str  # as in the index table's column `dataset`
     title: str
-    labels: Mapping[str, str]       # the release's own label -> class
-    official: Mapping[str, int]     # images of each of the release's own labels, in the whole release
-    lesions: int | None             # lesions in the whole release; None where some images have no lesion id
-    folders: str                    # regular expression (case ignored): names of folders that hold its images
+    labels: Mapping[str, str]  # the release's own label -> class
+    official: Mapping[str, int]  # images of each of the release's own labels, in the whole release
+    lesions: int | None  # lesions in the whole release; None where some images have no lesion id
+    folders: str  # regular expression (case ignored): names of folders that hold its images
     licence: str
     attribution: str
     citations: tuple[str, ...]
@@ -70,19 +83,22 @@ class Record:
         return sum(self.official.values())
 
 
-_HAM_CITATION = ("Tschandl P, Rosendahl C, Kittler H. The HAM10000 dataset, a large collection of "
-                 "multi-source dermatoscopic images of common pigmented skin lesions. Sci. Data 5, 180161 "
-                 "(2018). doi:10.1038/sdata.2018.161")
-_CODELLA_CITATION = ("Codella NCF et al. Skin lesion analysis toward melanoma detection: a challenge at the "
-                     "2017 ISBI, hosted by ISIC. arXiv:1710.05006 (2017)")
+_HAM_CITATION = (
+    "Tschandl P, Rosendahl C, Kittler H. The HAM10000 dataset, a large collection of "
+    "multi-source dermatoscopic images of common pigmented skin lesions. Sci. Data 5, 180161 "
+    "(2018). doi:10.1038/sdata.2018.161"
+)
+_CODELLA_CITATION = (
+    "Codella NCF et al. Skin lesion analysis toward melanoma detection: a challenge at the "
+    "2017 ISBI, hosted by ISIC. arXiv:1710.05006 (2017)"
+)
 _BCN_CITATION = "Combalia M et al. BCN20000: dermoscopic lesions in the wild. arXiv:1908.02288 (2019)"
 
 HAM10000 = Record(
     name="ham10000",
     title="HAM10000",
     labels=MappingProxyType({name: name for name in CLASSES}),
-    official=MappingProxyType({"akiec": 327, "bcc": 514, "bkl": 1099, "df": 115, "mel": 1113, "nv": 6705,
-                               "vasc": 142}),
+    official=MappingProxyType({"akiec": 327, "bcc": 514, "bkl": 1099, "df": 115, "mel": 1113, "nv": 6705, "vasc": 142}),
     lesions=7470,
     folders=r"ham.?10000|isic.?2018",
     licence="CC BY-NC 4.0",
@@ -96,15 +112,28 @@ HAM10000 = Record(
 ISIC2019 = Record(
     name="isic2019",
     title="ISIC 2019 training",
-    labels=MappingProxyType({"MEL": "mel", "NV": "nv", "BCC": "bcc", "AK": "akiec", "BKL": "bkl", "DF": "df",
-                             "VASC": "vasc", "SCC": "akiec"}),
-    official=MappingProxyType({"MEL": 4522, "NV": 12875, "BCC": 3323, "AK": 867, "BKL": 2624, "DF": 239,
-                               "VASC": 253, "SCC": 628, "UNK": 0}),
+    labels=MappingProxyType(
+        {
+            "MEL": "mel",
+            "NV": "nv",
+            "BCC": "bcc",
+            "AK": "akiec",
+            "BKL": "bkl",
+            "DF": "df",
+            "VASC": "vasc",
+            "SCC": "akiec",
+        }
+    ),
+    official=MappingProxyType(
+        {"MEL": 4522, "NV": 12875, "BCC": 3323, "AK": 867, "BKL": 2624, "DF": 239, "VASC": 253, "SCC": 628, "UNK": 0}
+    ),
     lesions=None,
     folders=r"isic.?2019",
     licence="CC BY-NC 4.0",
-    attribution=("BCN_20000 © Department of Dermatology, Hospital Clínic de Barcelona; HAM10000 © ViDIR "
-                 "Group, Department of Dermatology, Medical University of Vienna; MSK Dataset © Anonymous"),
+    attribution=(
+        "BCN_20000 © Department of Dermatology, Hospital Clínic de Barcelona; HAM10000 © ViDIR "
+        "Group, Department of Dermatology, Medical University of Vienna; MSK Dataset © Anonymous"
+    ),
     citations=(_HAM_CITATION, _CODELLA_CITATION, _BCN_CITATION),
     home="https://challenge.isic-archive.com/data/#2019",
     unmapped=("UNK",),

@@ -18,8 +18,13 @@ class LeakError(ValueError):
     """A lesion, near-duplicate group or image stands on both sides of a split."""
 
 
-def split(index: pd.DataFrame, duplicates: pd.DataFrame | None,
-          fractions: Sequence[float] = (0.7, 0.15, 0.15), seed: int = 0, by: str = "lesion") -> pd.DataFrame:
+def split(
+    index: pd.DataFrame,
+    duplicates: pd.DataFrame | None,
+    fractions: Sequence[float] = (0.7, 0.15, 0.15),
+    seed: int = 0,
+    by: str = "lesion",
+) -> pd.DataFrame:
     """One row an image of `index`, in its order: image_id, lesion_id, group_id, split ("train", "val" or
     "test").
 
@@ -54,16 +59,19 @@ def assert_disjoint(table: pd.DataFrame, leaky: bool = False) -> None:
         sides = table.groupby(key)["split"].agg(lambda splits: sorted(set(splits)))
         torn = sides[sides.str.len() > 1]
         if len(torn):
-            raise LeakError(f"{len(torn)} values of {key} stand in several splits, the first "
-                            f"{torn.index[0]!r} in {' and '.join(torn.iloc[0])}; draw the split again with "
-                            "by='lesion' and the table of near-duplicates")
+            raise LeakError(
+                f"{len(torn)} values of {key} stand in several splits, the first "
+                f"{torn.index[0]!r} in {' and '.join(torn.iloc[0])}; draw the split again with "
+                "by='lesion' and the table of near-duplicates"
+            )
     twice = table["image_id"].duplicated()
     if twice.any():
         raise LeakError(f"image {table.loc[twice, 'image_id'].iloc[0]!r} has several rows; keep one")
 
 
-def external_set(isic_index: pd.DataFrame, ham_index: pd.DataFrame,
-                 duplicates: pd.DataFrame | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+def external_set(
+    isic_index: pd.DataFrame, ham_index: pd.DataFrame, duplicates: pd.DataFrame | None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows of `isic_index` that share nothing with `ham_index`, and a table step, removed, remaining
     (images).
 
@@ -71,9 +79,11 @@ def external_set(isic_index: pd.DataFrame, ham_index: pd.DataFrame,
     (`duplicates`: image_a, image_b, in either order), with all images of that lesion.
     """
     ham_ids, ham_lesions = set(ham_index["image_id"]), set(_lesions(ham_index))
-    steps = {"image id": lambda rows: rows["image_id"].isin(ham_ids),
-             "lesion id": lambda rows: _lesions(rows).isin(ham_lesions),
-             "near-duplicate": lambda rows: _twins(rows, ham_ids, duplicates)}
+    steps = {
+        "image id": lambda rows: rows["image_id"].isin(ham_ids),
+        "lesion id": lambda rows: _lesions(rows).isin(ham_lesions),
+        "near-duplicate": lambda rows: _twins(rows, ham_ids, duplicates),
+    }
     rows, counts = isic_index, [("all images", 0, len(isic_index))]
     for step, shared in steps.items():
         gone = shared(rows).to_numpy(bool)
@@ -82,8 +92,9 @@ def external_set(isic_index: pd.DataFrame, ham_index: pd.DataFrame,
     return rows.reset_index(drop=True), pd.DataFrame(counts, columns=["step", "removed", "remaining"])
 
 
-def study_table(internal: pd.DataFrame, inside: pd.DataFrame, external: pd.DataFrame,
-                leaky: bool = False) -> pd.DataFrame:
+def study_table(
+    internal: pd.DataFrame, inside: pd.DataFrame, external: pd.DataFrame, leaky: bool = False
+) -> pd.DataFrame:
     """The table that every later step reads: TABLE, a row an image, `internal` as split() gave it, then
     `external` rows.
 
@@ -156,12 +167,16 @@ def _check(index: pd.DataFrame, fractions: Sequence[float], by: str) -> None:
     if by not in ("lesion", "image_leaky"):
         raise ValueError(f"by must be 'lesion' or 'image_leaky', not {by!r}")
     if len(fractions) != len(PARTS) or min(fractions) <= 0 or not np.isclose(sum(fractions), 1):
-        raise ValueError(f"fractions must be {len(PARTS)} positive numbers ({', '.join(PARTS)}) "
-                         f"that sum to 1, not {tuple(fractions)}")
+        raise ValueError(
+            f"fractions must be {len(PARTS)} positive numbers ({', '.join(PARTS)}) "
+            f"that sum to 1, not {tuple(fractions)}"
+        )
     twice, unknown = index["image_id"].duplicated(), ~index["dx"].isin(CLASSES)
     if twice.any():
         raise ValueError(f"image {index.loc[twice, 'image_id'].iloc[0]!r} has several rows; keep one")
     if unknown.any():
         row = index[unknown].iloc[0]
-        raise ValueError(f"image {row['image_id']!r} has dx {row['dx']!r}, none of {', '.join(CLASSES)}; "
-                         "leave it out before the split")
+        raise ValueError(
+            f"image {row['image_id']!r} has dx {row['dx']!r}, none of {', '.join(CLASSES)}; "
+            "leave it out before the split"
+        )

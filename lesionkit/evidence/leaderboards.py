@@ -11,8 +11,7 @@ from lesionkit.evidence.metrics import METRICS
 from lesionkit.evidence.predictions import PredictionError
 
 
-def leaderboard(predictions: pd.DataFrame, *, split: str = "test",
-                where: Sequence[bool] | None = None) -> pd.DataFrame:
+def leaderboard(predictions: pd.DataFrame, *, split: str = "test", where: Sequence[bool] | None = None) -> pd.DataFrame:
     """One row a model: model, n (images), lesions, the nine METRICS, note; the best balanced accuracy first.
 
     note names each undefined metric with its reason, and is empty where there is none.
@@ -23,16 +22,14 @@ def leaderboard(predictions: pd.DataFrame, *, split: str = "test",
     return board.sort_values("balanced_accuracy", ascending=False, kind="stable", ignore_index=True)
 
 
-def by_class(predictions: pd.DataFrame, *, split: str = "test",
-             where: Sequence[bool] | None = None) -> pd.DataFrame:
+def by_class(predictions: pd.DataFrame, *, split: str = "test", where: Sequence[bool] | None = None) -> pd.DataFrame:
     """The `metrics.per_class` table of every model, below one another; the first column is the model."""
     tables = table_of.by_model(predictions, split=split, where=where)
     parts = {name: metrics.per_class(*_arrays(table)) for name, table in tables.items()}
     return pd.concat(parts, names=["model"]).reset_index("model").reset_index(drop=True)
 
 
-def by_source(predictions: pd.DataFrame, split_table: pd.DataFrame, *,
-              split: str = "external") -> pd.DataFrame:
+def by_source(predictions: pd.DataFrame, split_table: pd.DataFrame, *, split: str = "external") -> pd.DataFrame:
     """Leaderboards of all images and of each source, with SCC merged into akiec and without the SCC images.
 
     split_table: image_id, source, source_dx (the release's own label); one row an image.
@@ -66,17 +63,26 @@ def drop(internal: pd.DataFrame, external: pd.DataFrame, names: Sequence[str] = 
     """
     inside, outside = internal.set_index("model"), external.set_index("model")
     if sorted(inside.index) != sorted(outside.index) or not inside.index.is_unique:
-        raise ValueError("the leaderboards must hold the same models, each once, but hold "
-                         f"{list(inside.index)} and {list(outside.index)}: choose one source and one scc")
-    return pd.DataFrame([_drop_row(model, metric, inside.loc[model], outside.loc[model])
-                         for model in inside.index for metric in names])
+        raise ValueError(
+            "the leaderboards must hold the same models, each once, but hold "
+            f"{list(inside.index)} and {list(outside.index)}: choose one source and one scc"
+        )
+    return pd.DataFrame(
+        [_drop_row(model, metric, inside.loc[model], outside.loc[model]) for model in inside.index for metric in names]
+    )
 
 
 def _drop_row(model: str, metric: str, inside: pd.Series, outside: pd.Series) -> dict:
     sides = {"internal": inside, "external": outside}
     notes = [f"{side}: {row['note']}" for side, row in sides.items() if pd.isna(row[metric])]
-    return {"model": model, "metric": metric, "internal": inside[metric], "external": outside[metric],
-            "drop": inside[metric] - outside[metric], "note": "; ".join(notes)}
+    return {
+        "model": model,
+        "metric": metric,
+        "internal": inside[metric],
+        "external": outside[metric],
+        "drop": inside[metric] - outside[metric],
+        "note": "; ".join(notes),
+    }
 
 
 def _summary(table: pd.DataFrame) -> dict:

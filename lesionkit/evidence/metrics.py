@@ -15,8 +15,17 @@ from sklearn import metrics as sk
 
 from lesionkit.data.records import CLASSES
 
-METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "macro_auc", "micro_auc",
-           "melanoma_auc", "melanoma_sensitivity", "melanoma_specificity")
+METRICS = (
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "weighted_f1",
+    "macro_auc",
+    "micro_auc",
+    "melanoma_auc",
+    "melanoma_sensitivity",
+    "melanoma_specificity",
+)
 MEANS_OF_CLASSES = ("balanced_accuracy", "macro_f1", "macro_auc")
 MELANOMA = CLASSES.index("mel")
 
@@ -97,17 +106,21 @@ def _checked_labels(y: np.ndarray) -> np.ndarray:
     if y.ndim != 1 or len(y) == 0 or not np.issubdtype(y.dtype, np.integer):
         raise ValueError(f"y is {y.dtype} of shape {y.shape}, expected (n,) integers with n ≥ 1")
     if y.min() < 0 or y.max() >= len(CLASSES):
-        raise ValueError(f"y holds labels from {y.min()} to {y.max()}, expected 0..{len(CLASSES) - 1}, "
-                         f"positions in {', '.join(CLASSES)}")
+        raise ValueError(
+            f"y holds labels from {y.min()} to {y.max()}, expected 0..{len(CLASSES) - 1}, "
+            f"positions in {', '.join(CLASSES)}"
+        )
     return y
 
 
 def _checked(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     y, p = _checked_labels(y), np.asarray(p)
     if p.shape != (len(y), len(CLASSES)):
-        raise ValueError(f"p has shape {p.shape}, expected {(len(y), len(CLASSES))}: "
-                         f"one column for each of {', '.join(CLASSES)}")
+        raise ValueError(
+            f"p has shape {p.shape}, expected {(len(y), len(CLASSES))}: one column for each of {', '.join(CLASSES)}"
+        )
     if not np.isfinite(p).all():
-        raise ValueError(f"p holds {int((~np.isfinite(p)).sum())} values that are NaN or infinite; "
-                         "metrics need finite scores")
+        raise ValueError(
+            f"p holds {int((~np.isfinite(p)).sum())} values that are NaN or infinite; metrics need finite scores"
+        )
     return y, p

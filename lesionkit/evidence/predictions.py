@@ -34,7 +34,8 @@ def build(rows: pd.DataFrame, probabilities: np.ndarray, model: str) -> pd.DataF
     if p.shape != (len(rows), len(CLASSES)):
         raise PredictionError(
             f"probabilities of {model} have shape {p.shape}, expected {(len(rows), len(CLASSES))}: "
-            f"one row an image, one column a class in the order {', '.join(CLASSES)}")
+            f"one row an image, one column a class in the order {', '.join(CLASSES)}"
+        )
     named = rows if "y_true" in rows else rows.rename(columns={"dx": "y_true"})
     _require(named, [column for column in KEYS if column != "model"])
     table = named.assign(model=model)[list(KEYS)].reset_index(drop=True)
@@ -95,8 +96,9 @@ def read(paths: Path | str | Iterable[Path | str]) -> pd.DataFrame:
     return check(pd.concat([_read_one(file) for file in files], ignore_index=True))
 
 
-def by_model(predictions: pd.DataFrame, *, split: str = "test",
-             where: Sequence[bool] | None = None) -> dict[str, pd.DataFrame]:
+def by_model(
+    predictions: pd.DataFrame, *, split: str = "test", where: Sequence[bool] | None = None
+) -> dict[str, pd.DataFrame]:
     """The rows of each model in `split`: models in order of appearance, images in that of the first model.
 
     where: a further choice of rows, one boolean for each row of `predictions`.
@@ -127,14 +129,16 @@ def aligned(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
         if len(apart):
             raise PredictionError(
                 f"{name} and {reference} do not hold the same images: {len(apart)} are in only one, "
-                f"first {apart[0]}; predict the same images with both")
+                f"first {apart[0]}; predict the same images with both"
+            )
         other = other.loc[described.index]
         for column in ("y_true", "split", "lesion_id"):
             unlike = (other[column] != described[column]).to_numpy()
             if unlike.any():
                 raise PredictionError(
                     f"{name} and {reference} disagree on {column} of {int(unlike.sum())} images, "
-                    f"first {other.index[unlike][0]}; make both from the same split")
+                    f"first {other.index[unlike][0]}; make both from the same split"
+                )
         result[name] = other.reset_index()[list(rows.columns)]
     return result
 
@@ -155,15 +159,16 @@ def _read_one(file: Path) -> pd.DataFrame:
 def _require(table: pd.DataFrame, columns: Iterable[str]) -> None:
     missing = [column for column in columns if column not in table]
     if missing:
-        raise PredictionError(f"missing column {', '.join(missing)}; "
-                              f"a table of predictions has {', '.join(COLUMNS)}")
+        raise PredictionError(f"missing column {', '.join(missing)}; a table of predictions has {', '.join(COLUMNS)}")
 
 
 def _check_columns(table: pd.DataFrame) -> None:
     further = [str(name) for name in table if str(name).startswith("p_") and name not in PROBABILITIES]
     if further:
-        raise PredictionError(f"unknown class column {', '.join(further)}: the probabilities are named "
-                              f"{', '.join(PROBABILITIES)}; rename or remove the others")
+        raise PredictionError(
+            f"unknown class column {', '.join(further)}: the probabilities are named "
+            f"{', '.join(PROBABILITIES)}; rename or remove the others"
+        )
     _require(table, COLUMNS)
     twice = table.columns[table.columns.duplicated()]
     if len(twice):
@@ -180,16 +185,19 @@ def _check_keys(table: pd.DataFrame) -> None:
     again = table.duplicated(["image_id", "model"])
     if again.any():
         first = table[again].iloc[0]
-        raise PredictionError(f"{int(again.sum())} duplicate keys, first image {first['image_id']} of model "
-                              f"{first['model']}: a model scores an image once; remove the repeated rows")
+        raise PredictionError(
+            f"{int(again.sum())} duplicate keys, first image {first['image_id']} of model "
+            f"{first['model']}: a model scores an image once; remove the repeated rows"
+        )
 
 
 def _check_labels(table: pd.DataFrame) -> None:
     unknown = table.loc[~table["y_true"].isin(CLASSES), "y_true"]
     if len(unknown):
         names = ", ".join(sorted({str(value) for value in unknown})[:5])
-        raise PredictionError(f"unknown class in y_true: {names} ({len(unknown)} rows); "
-                              f"the classes are {', '.join(CLASSES)}")
+        raise PredictionError(
+            f"unknown class in y_true: {names} ({len(unknown)} rows); the classes are {', '.join(CLASSES)}"
+        )
 
 
 def _check_probabilities(table: pd.DataFrame) -> None:
@@ -208,8 +216,10 @@ def _refuse_rows(table: pd.DataFrame, p: np.ndarray, wrong: np.ndarray, fault: s
         at = int(np.flatnonzero(wrong)[0])
         row = table.iloc[at]
         values = ", ".join(f"{value:.4g}" for value in p[at])
-        raise PredictionError(f"{int(wrong.sum())} rows hold {fault}, first image {row['image_id']} of model "
-                              f"{row['model']}: [{values}]; write a softmax over the {len(CLASSES)} classes")
+        raise PredictionError(
+            f"{int(wrong.sum())} rows hold {fault}, first image {row['image_id']} of model "
+            f"{row['model']}: [{values}]; write a softmax over the {len(CLASSES)} classes"
+        )
 
 
 def _mask(where: Sequence[bool], n: int) -> np.ndarray:

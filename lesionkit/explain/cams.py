@@ -70,7 +70,9 @@ def cam_layer(model: nn.Module, record: Backbone, size: int) -> tuple[nn.Module,
         name, stride = [stage for stage in stages if size // stage[1] >= wanted][-1]
     module = dict(model.named_modules()).get(name)
     if not name or module is None:
-        raise ValueError(f"{record.name} has no module {name!r} for Grad-CAM: give it a line in BACKBONES that names one")
+        raise ValueError(
+            f"{record.name} has no module {name!r} for Grad-CAM: give it a line in BACKBONES that names one"
+        )
     return module, stride
 
 
@@ -120,12 +122,17 @@ class _AlignedCAM(GradCAM):
         on mirrored images, for which only tiles are symmetric, tends to take that back.
         """
         grid = self.activations_and_grads.activations[0].shape[2:]
-        tiled = [n * self.stride if n == side // self.stride else side for n, side in zip(grid, self.frame, strict=True)]
+        tiled = [
+            n * self.stride if n == side // self.stride else side for n, side in zip(grid, self.frame, strict=True)
+        ]
         return tiled[1], tiled[0]
 
     def _as_grid(self, features: Tensor) -> Tensor:
         """Any layer's output as (B, C, h, w): from tokens (B, prefix + h w, C), from NHWC, or as it is."""
-        sizes = [tuple(side // self.stride for side in self.frame), tuple(-(-side // self.stride) for side in self.frame)]
+        sizes = [
+            tuple(side // self.stride for side in self.frame),
+            tuple(-(-side // self.stride) for side in self.frame),
+        ]
         if features.ndim == 3:
             for h, w in sizes:
                 for prefix in {self.prefix, 0}:
@@ -179,5 +186,7 @@ def _checked(images: np.ndarray, targets: Sequence[int] | None, classes: int) ->
         return None
     targets = [int(k) for k in targets]
     if len(targets) != len(images) or not all(0 <= k < classes for k in targets):
-        raise ValueError(f"{len(targets)} targets {targets[:5]} for {len(images)} images: give each one, 0 to {classes - 1}")
+        raise ValueError(
+            f"{len(targets)} targets {targets[:5]} for {len(images)} images: give each one, 0 to {classes - 1}"
+        )
     return targets

@@ -21,7 +21,9 @@ def choose_cases(predictions: pd.DataFrame, model: str = "ensemble", per_cell: i
     """
     rows = predictions[predictions["model"] == model]
     if rows.empty:
-        raise ValueError(f"no predictions of {model!r}: the table holds {', '.join(sorted(predictions['model'].unique()))}")
+        raise ValueError(
+            f"no predictions of {model!r}: the table holds {', '.join(sorted(predictions['model'].unique()))}"
+        )
     rows = rows[rows["split"].isin(SPLITS)]
     p = probabilities(rows)
     call = np.take(CLASSES, p.argmax(1))

@@ -33,5 +33,7 @@ def resized(maps: np.ndarray, size: int) -> np.ndarray:
     """Maps (n, h, w) as (n, size, size), bilinear and antialiased; those of this size unchanged."""
     if maps.shape[1:] == (size, size):
         return maps
-    sized = F.interpolate(torch.from_numpy(maps)[:, None], (size, size), mode="bilinear", antialias=True, align_corners=False)
+    sized = F.interpolate(
+        torch.from_numpy(maps)[:, None], (size, size), mode="bilinear", antialias=True, align_corners=False
+    )
     return sized[:, 0].clamp(0, 1).numpy()

@@ -43,7 +43,9 @@ def backbone(name: str) -> Backbone:
         model = timm.create_model(name)
     stages = getattr(model, "feature_info", None) or [{}]
     cam, stride = stages[-1].get("module", ""), stages[-1].get("reduction", 32)
-    if hasattr(model, "num_prefix_tokens"):  # a plain vision transformer: after its last block, patches no longer matter
+    if hasattr(
+        model, "num_prefix_tokens"
+    ):  # a plain vision transformer: after its last block, patches no longer matter
         cam = f"blocks.{len(model.blocks) - 1}.norm1"
     return Backbone(name, cam, stride)
 

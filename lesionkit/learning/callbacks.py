@@ -36,7 +36,9 @@ class Epochs(Callback):
             stage = self.epoch // self.study.frozen_epochs if self.study.frozen_epochs else 2
             self.opt.freeze_to(max(0, groups - 2 * (stage + 1)))
         if self.study.schedule == "plateau":
-            factor = PLATEAU_RATE ** plateaus([row["valid_loss"] for row in self.past.history], max(1, self.study.patience // 3))
+            factor = PLATEAU_RATE ** plateaus(
+                [row["valid_loss"] for row in self.past.history], max(1, self.study.patience // 3)
+            )
             self.opt.set_hyper("lr", list(self.rates * factor))
 
 
@@ -128,7 +130,9 @@ def validation_scores(y: torch.Tensor, p: torch.Tensor) -> dict[str, float]:
 
 def _plain(optimiser: dict) -> dict:
     """The state with Python's numbers for NumPy's, which the schedule leaves and a safe load refuses."""
-    groups = [{k: v.item() if isinstance(v, np.generic) else v for k, v in g.items()} for g in optimiser["param_groups"]]
+    groups = [
+        {k: v.item() if isinstance(v, np.generic) else v for k, v in g.items()} for g in optimiser["param_groups"]
+    ]
     return optimiser | {"param_groups": groups}
 
 

@@ -28,7 +28,9 @@ def load(folder: Path, device: str | None = None) -> tuple[nn.Module, dict[str, 
         raise FileNotFoundError(f"no trained model in {folder}: run notebook 02_train_backbone for it first")
     config = json.loads(file.read_text())
     if tuple(config["classes"]) != CLASSES:
-        raise ValueError(f"{file}: the classes are {config['classes']}, not {list(CLASSES)}: train it with this version")
+        raise ValueError(
+            f"{file}: the classes are {config['classes']}, not {list(CLASSES)}: train it with this version"
+        )
     model, _ = networks.build(config["backbone"], config["study"]["size"], "none")
     model.load_state_dict(load_file(Path(folder) / "weights.safetensors"))
     model = model.to(device or default_device(), memory_format=torch.channels_last)
@@ -36,7 +38,9 @@ def load(folder: Path, device: str | None = None) -> tuple[nn.Module, dict[str, 
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, config: dict[str, Any], images: np.ndarray, views: int = 1, batch_size: int = 64) -> np.ndarray:
+def predict(
+    model: nn.Module, config: dict[str, Any], images: np.ndarray, views: int = 1, batch_size: int = 64
+) -> np.ndarray:
     """Probabilities (n, 7), float32, of uint8 images (n, size, size, 3), averaged over 1 or 8 dihedral `views`."""
     device = next(model.parameters()).device
     mean, std = config["normalisation"]
@@ -45,7 +49,8 @@ def predict(model: nn.Module, config: dict[str, Any], images: np.ndarray, views:
     batches = [
         sum(model(view).softmax(1) for view in dihedral_views(x, views)) / views  # (B, 7)
         for x in (
-            normalise(to_float(images[i : i + batch_size], device), mean, std) for i in range(0, len(images), batch_size)
+            normalise(to_float(images[i : i + batch_size], device), mean, std)
+            for i in range(0, len(images), batch_size)
         )
     ]
     p = torch.cat(batches).double()
@@ -60,14 +65,20 @@ def dihedral_views(x: torch.Tensor, count: int) -> list[torch.Tensor]:
     return turned + [view.flip(3) for view in turned]
 
 
-def predict_rows(model: nn.Module, config: dict[str, Any], pixels: Pixels, image_ids: Sequence[str], views: int = 1) -> np.ndarray:
+def predict_rows(
+    model: nn.Module, config: dict[str, Any], pixels: Pixels, image_ids: Sequence[str], views: int = 1
+) -> np.ndarray:
     """Probabilities (n, 7) of images in the store, in the order of `image_ids`."""
     rows = pixels.rows(image_ids)
-    chunks = [predict(model, config, np.asarray(pixels.images[rows[i : i + 512]]), views) for i in range(0, len(rows), 512)]
+    chunks = [
+        predict(model, config, np.asarray(pixels.images[rows[i : i + 512]]), views) for i in range(0, len(rows), 512)
+    ]
     return np.concatenate([np.zeros((0, len(CLASSES)), np.float32), *chunks])
 
 
-def predict_files(run: Path, files: Sequence[Path], device: str | None = None) -> tuple[pd.DataFrame, list[UnreadableImage]]:
+def predict_files(
+    run: Path, files: Sequence[Path], device: str | None = None
+) -> tuple[pd.DataFrame, list[UnreadableImage]]:
     """One row a file and member of the run at `run`, and a row for their mean, `ensemble`: file, model, p_akiec … p_vasc, call.
 
     Members are the backbones of the run's study. Files that are no image have no rows; their errors come second.
@@ -103,10 +114,14 @@ def _study(run: Path) -> dict[str, Any]:
     """The settings of the study that made a run. Raises FileNotFoundError where none did."""
     file = Path(run) / "study.json"
     if not file.exists():
-        raise FileNotFoundError(f"no study.json in {run}: give the folder of a run, such as outputs/demo, or run the study first")
+        raise FileNotFoundError(
+            f"no study.json in {run}: give the folder of a run, such as outputs/demo, or run the study first"
+        )
     return json.loads(file.read_text())
 
 
 def _as_table(files: Sequence[Path], name: str, p: np.ndarray) -> pd.DataFrame:
     columns = {f"p_{dx}": p[:, k] for k, dx in enumerate(CLASSES)}
-    return pd.DataFrame({"file": [str(f) for f in files], "model": name, **columns, "call": np.take(CLASSES, p.argmax(1))})
+    return pd.DataFrame(
+        {"file": [str(f) for f in files], "model": name, **columns, "call": np.take(CLASSES, p.argmax(1))}
+    )

@@ -32,7 +32,13 @@ from lesionkit.learning.progress import Progress
 from lesionkit.study import Study
 
 DEPTH_RATE = 0.3  # pretrained weights: the lower half learns at 0.3² of the rate of the head, the upper at 0.3
-TRAINED_BY = ("training.py", "callbacks.py", "batches.py", "baseline.py", "networks.py")  # a change of these makes trained models stale
+TRAINED_BY = (
+    "training.py",
+    "callbacks.py",
+    "batches.py",
+    "baseline.py",
+    "networks.py",
+)  # a change of these makes trained models stale
 
 # The fields of a study that decide the weights; a change of another one trains nothing anew.
 SETTINGS = (
@@ -50,7 +56,9 @@ class Trained:
     history: pd.DataFrame
 
 
-def fit(name: str, pixels: Pixels, table: pd.DataFrame, study: Study, folder: Path, device: str | None = None) -> Trained:
+def fit(
+    name: str, pixels: Pixels, table: pd.DataFrame, study: Study, folder: Path, device: str | None = None
+) -> Trained:
     """Train backbone `name` on the images that `table` (image_id, dx, split) calls train; choose the epoch on val.
 
     Leaves weights.safetensors (the best epoch), history.csv and config.json in `folder`. Where these exist for the same
@@ -95,7 +103,9 @@ def _learner(model: nn.Module, loaders: DataLoaders, study: Study, pretrained: b
     loss = nn.CrossEntropyLoss(label_smoothing=study.label_smoothing)
     optimiser = partial(OptimWrapper, opt=partial(torch.optim.AdamW, fused=True))
     groups = partial(_decay_groups, pretrained=pretrained)
-    learner = Learner(loaders, model, loss, optimiser, lr=study.lr, splitter=groups, default_cbs=False, cbs=TrainEvalCallback)
+    learner = Learner(
+        loaders, model, loss, optimiser, lr=study.lr, splitter=groups, default_cbs=False, cbs=TrainEvalCallback
+    )
     learner.create_opt()
     return learner
 
@@ -118,7 +128,9 @@ def _train(learner: Learner, study: Study, journal: Journal, start: int, progres
     learner.fit(study.epochs, lr=list(rates), wd=decay, cbs=callbacks, start_epoch=start)
 
 
-def _finish(folder: Path, name: str, study: Study, used: str, made_from: str, journal: Journal, device: str, model: nn.Module) -> Trained:
+def _finish(
+    folder: Path, name: str, study: Study, used: str, made_from: str, journal: Journal, device: str, model: nn.Module
+) -> Trained:
     best = journal.history[journal.best_epoch()]
     config = {
         "backbone": name, "weights": used, "classes": list(CLASSES), "parameters": sum(p.numel() for p in model.parameters()),
@@ -128,7 +140,9 @@ def _finish(folder: Path, name: str, study: Study, used: str, made_from: str, jo
     }  # fmt: skip
     pd.DataFrame(journal.history).to_csv(folder / "history.csv", index=False)
     os.replace(journal.best, folder / "weights.safetensors")
-    save(folder / "config.json", lambda path: path.write_text(json.dumps(config, indent=1)))  # last: says that all is there
+    save(
+        folder / "config.json", lambda path: path.write_text(json.dumps(config, indent=1))
+    )  # last: says that all is there
     journal.last.unlink()
     return finished(folder)
 

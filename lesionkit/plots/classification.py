@@ -39,12 +39,26 @@ def plot_confusion(matrix: np.ndarray, *, title: str = "", ax: Axes | None = Non
     """
     n = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(100 * matrix, n, out=np.zeros(matrix.shape), where=n > 0)
-    cells = np.array([f"{count:,}\n{share:.0f}%" if count else "0" * bool(total)
-                      for count, share, total in np.broadcast(matrix, shares, n)]).reshape(matrix.shape)
+    cells = np.array(
+        [
+            f"{count:,}\n{share:.0f}%" if count else "0" * bool(total)
+            for count, share, total in np.broadcast(matrix, shares, n)
+        ]
+    ).reshape(matrix.shape)
     ax = axes(ax, 4.8, width=6.4)
-    sns.heatmap(shares, annot=cells, fmt="", cmap="Blues", vmin=0, vmax=100, square=True, linewidths=0.8,
-                annot_kws={"fontsize": 8}, ax=ax,
-                cbar_kws={"label": "share of the true class (%)", "shrink": 0.85})
+    sns.heatmap(
+        shares,
+        annot=cells,
+        fmt="",
+        cmap="Blues",
+        vmin=0,
+        vmax=100,
+        square=True,
+        linewidths=0.8,
+        annot_kws={"fontsize": 8},
+        ax=ax,
+        cbar_kws={"label": "share of the true class (%)", "shrink": 0.85},
+    )
     centres = np.arange(len(CLASSES)) + 0.5
     ax.set_xticks(centres, CLASSES)
     ax.set_yticks(centres, [f"{name} ({of:,})" for name, of in zip(CLASSES, n[:, 0], strict=True)])
@@ -60,8 +74,15 @@ def plot_roc(y: np.ndarray, p: np.ndarray, *, ax: Axes | None = None) -> Axes:
     """One-vs-rest ROC curve of each class of one model, with its AUC; NA for a class without images."""
     ax = _roc_axes(ax)
     for k, row in metrics.per_class(y, p).iterrows():
-        _roc(ax, y == k, p[:, k], row["auc"], f"{row['class']} (n={row['n']:,})",
-             color=CLASS_COLOURS[row["class"]], linestyle=DASHES[k])
+        _roc(
+            ax,
+            y == k,
+            p[:, k],
+            row["auc"],
+            f"{row['class']} (n={row['n']:,})",
+            color=CLASS_COLOURS[row["class"]],
+            linestyle=DASHES[k],
+        )
     ax.legend(title="class: AUC", loc="lower right")
     return ax
 
@@ -71,8 +92,15 @@ def plot_precision_recall(y: np.ndarray, p: np.ndarray, *, ax: Axes | None = Non
     """One-vs-rest precision-recall curve of each class of one model, with its average precision (AP)."""
     ax = _unit_axes(ax, "recall", "precision")
     for k, row in metrics.per_class(y, p).iterrows():
-        _precision_recall(ax, y == k, p[:, k], row["average_precision"], f"{row['class']} (n={row['n']:,})",
-                          color=CLASS_COLOURS[row["class"]], linestyle=DASHES[k])
+        _precision_recall(
+            ax,
+            y == k,
+            p[:, k],
+            row["average_precision"],
+            f"{row['class']} (n={row['n']:,})",
+            color=CLASS_COLOURS[row["class"]],
+            linestyle=DASHES[k],
+        )
     ax.legend(title="class: AP", loc="upper left", bbox_to_anchor=(1, 1))
     return ax
 
@@ -90,14 +118,19 @@ def plot_melanoma_roc(predictions: pd.DataFrame, *, split: str = "test", ax: Axe
 
 
 @use_style()
-def plot_melanoma_precision_recall(predictions: pd.DataFrame, *, split: str = "test",
-                                   ax: Axes | None = None) -> Axes:
+def plot_melanoma_precision_recall(predictions: pd.DataFrame, *, split: str = "test", ax: Axes | None = None) -> Axes:
     """Melanoma against the rest: precision-recall curve of every model; grey line: the share of melanomas."""
     ax = _unit_axes(ax, "recall", "precision")
     for name, y, p in _arrays(predictions, split):
         mel = metrics.per_class(y, p).loc[metrics.MELANOMA]
-        _precision_recall(ax, y == metrics.MELANOMA, p[:, metrics.MELANOMA], mel["average_precision"],
-                          model_label(name), **_line(name))
+        _precision_recall(
+            ax,
+            y == metrics.MELANOMA,
+            p[:, metrics.MELANOMA],
+            mel["average_precision"],
+            model_label(name),
+            **_line(name),
+        )
     ax.axhline((y == metrics.MELANOMA).mean(), color="#AAAAAA", linewidth=0.8)  # images are shared
     ax.legend(title="model: melanoma AP", loc="upper left", bbox_to_anchor=(1, 1))
     return ax
@@ -112,14 +145,29 @@ def plot_leaderboard(board: pd.DataFrame, *, names: Sequence[str] = SHOWN, ax: A
     ax = axes(ax, 0.9 + 0.34 * len(board))
     rows = np.arange(len(board))
     for marker, name in zip(MARKERS, names, strict=False):
-        ax.scatter(board[name], rows, marker=marker, s=52, c=list(map(model_colour, board["model"])),
-                   edgecolors="white", linewidths=0.6, zorder=3, clip_on=False)
+        ax.scatter(
+            board[name],
+            rows,
+            marker=marker,
+            s=52,
+            c=list(map(model_colour, board["model"])),
+            edgecolors="white",
+            linewidths=0.6,
+            zorder=3,
+            clip_on=False,
+        )
         ax.scatter([], [], marker=marker, s=40, color="#555555", label=metric_label(name))
     for at, (_, row) in enumerate(board.iterrows()):
         missing = [metric_label(name) for name in names if pd.isna(row[name])]
         if missing:
-            ax.annotate(f"NA: {', '.join(missing)}", (1.02, at), xycoords=("axes fraction", "data"),
-                        va="center", fontsize=8, color="#555555")
+            ax.annotate(
+                f"NA: {', '.join(missing)}",
+                (1.02, at),
+                xycoords=("axes fraction", "data"),
+                va="center",
+                fontsize=8,
+                color="#555555",
+            )
     # dots, not bars: the axis need not start at 0
     floor = np.nan_to_num(np.floor(10 * board[list(names)].min(axis=None)) / 10)
     ax.hlines(rows, 0, 1, color="#DDDDDD", linewidth=0.8, zorder=1)
@@ -138,8 +186,17 @@ def plot_inside_outside(board: pd.DataFrame, *, metric: str = "balanced_accuracy
     ax = _unit_axes(ax, f"{metric_label(metric)}, internal test", f"{metric_label(metric)}, external")
     ax.plot([0, 1], [0, 1], color="#AAAAAA", linewidth=0.8, linestyle="--")
     for marker, (_, row) in zip(cycle(MARKERS), board.iterrows()):
-        ax.scatter(row[f"{metric}_in"], row[f"{metric}_out"], s=56, marker=marker, color=model_colour(row["model"]),
-                   edgecolors="white", linewidths=0.6, label=model_label(row["model"]), zorder=3)
+        ax.scatter(
+            row[f"{metric}_in"],
+            row[f"{metric}_out"],
+            s=56,
+            marker=marker,
+            color=model_colour(row["model"]),
+            edgecolors="white",
+            linewidths=0.6,
+            label=model_label(row["model"]),
+            zorder=3,
+        )
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return ax
 
@@ -192,8 +249,7 @@ def _roc(ax: Axes, positive: np.ndarray, score: np.ndarray, auc: float, label: s
     ax.plot(across, up, label=f"{label}: {_number(auc)}", **line)
 
 
-def _precision_recall(ax: Axes, positive: np.ndarray, score: np.ndarray, ap: float, label: str,
-                      **line) -> None:
+def _precision_recall(ax: Axes, positive: np.ndarray, score: np.ndarray, ap: float, label: str, **line) -> None:
     up, across = ([], []) if np.isnan(ap) else precision_recall_curve(positive, score)[:2]
     ax.plot(across, up, drawstyle="steps-post", label=f"{label}: {_number(ap)}", **line)
 

@@ -32,8 +32,7 @@ def plot_class_counts(table: pd.DataFrame, *, by: str = "split", ax: Axes | None
         left += counts[name].to_numpy()
     for y, (total, parts) in enumerate(zip(left, counts[order].to_numpy(), strict=True)):
         detail = f"  ({' / '.join(f'{part:,}' for part in parts)})" if len(order) > 1 else ""
-        ax.annotate(f"{total:,.0f}{detail}", (total, y), (4, 0), textcoords="offset points", va="center",
-                    fontsize=8)
+        ax.annotate(f"{total:,.0f}{detail}", (total, y), (4, 0), textcoords="offset points", va="center", fontsize=8)
     ax.set(xlabel="images", ylabel="", xlim=(0, max(left.max(), 1) * 1.45))
     ax.invert_yaxis()
     legend_above(ax, len(order))
@@ -47,8 +46,12 @@ def plot_images_per_lesion(index: pd.DataFrame, *, ax: Axes | None = None) -> Ax
     share = multiplicity * multiplicity.index / multiplicity.mul(multiplicity.index).sum()
     ax = axes(ax, 2.8)
     bars = ax.bar(multiplicity.index.astype(str), multiplicity, color="#4477AA", width=0.72)
-    ax.bar_label(bars, [f"{n:,}\n{part:.1%} of images" for n, part in zip(multiplicity, share, strict=True)],
-                 padding=2, fontsize=8)
+    ax.bar_label(
+        bars,
+        [f"{n:,}\n{part:.1%} of images" for n, part in zip(multiplicity, share, strict=True)],
+        padding=2,
+        fontsize=8,
+    )
     ax.set(xlabel="images of the same lesion", ylabel="lesions", ylim=(0, multiplicity.max() * 1.2))
     return ax
 
@@ -57,8 +60,15 @@ def plot_images_per_lesion(index: pd.DataFrame, *, ax: Axes | None = None) -> Ax
 def plot_age(index: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Age by class: median, quartiles, 5th and 95th percentile; how many ages there are and how many lack."""
     ax, ages = axes(ax, 3.2), [index.loc[index["dx"] == name, "age"].dropna() for name in CLASSES]
-    artists = ax.boxplot(ages, positions=range(len(CLASSES)), orientation="horizontal", patch_artist=True,
-                         widths=0.65, whis=(5, 95), showfliers=False)
+    artists = ax.boxplot(
+        ages,
+        positions=range(len(CLASSES)),
+        orientation="horizontal",
+        patch_artist=True,
+        widths=0.65,
+        whis=(5, 95),
+        showfliers=False,
+    )
     for box, median, colour in zip(artists["boxes"], artists["medians"], CLASS_COLOURS.values(), strict=True):
         box.set_facecolor(colour)
         median.set_color("white" if sum(to_rgb(colour)) < 1 else "black")
@@ -112,9 +122,18 @@ def _crosstab(index: pd.DataFrame, column: str) -> pd.DataFrame:
 def _heat_table(counts: pd.DataFrame, ax: Axes | None, height: float) -> Axes:
     ax = axes(ax, height)
     shares = 100 * counts.div(counts.sum(axis=1).replace(0, 1), axis=0)
-    sns.heatmap(shares.T, annot=counts.T.map("{:,}".format), fmt="", cmap="Blues", vmin=0, vmax=100,
-                linewidths=0.8, annot_kws={"fontsize": 8},
-                cbar_kws={"label": "share of the class (%)", "pad": 0.02}, ax=ax)
+    sns.heatmap(
+        shares.T,
+        annot=counts.T.map("{:,}".format),
+        fmt="",
+        cmap="Blues",
+        vmin=0,
+        vmax=100,
+        linewidths=0.8,
+        annot_kws={"fontsize": 8},
+        cbar_kws={"label": "share of the class (%)", "pad": 0.02},
+        ax=ax,
+    )
     ax.set(xlabel="", ylabel="")
     ax.tick_params(length=0)
     ax.tick_params(axis="y", rotation=0)

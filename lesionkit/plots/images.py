@@ -24,9 +24,8 @@ Lines = Sequence[Sequence[str]]
 
 
 @use_style()
-def plot_image_grid(cells: Cells, *, rows: Sequence[str] = (), columns: Sequence[str] = (),
-                    titles: Lines = (), title_colours: Lines = (), maps: Cells = (),
-                    ax: Axes | None = None) -> Axes:
+def plot_image_grid(cells: Cells, *, rows: Sequence[str] = (), columns: Sequence[str] = (), titles: Lines = (),
+                    title_colours: Lines = (), maps: Cells = (), ax: Axes | None = None) -> Axes:  # fmt: skip
     """Images in rows and columns; None leaves a cell empty.
 
     rows, columns: labels at the left and at the top. titles: a line under each image; title_colours: its
@@ -46,19 +45,29 @@ def plot_image_grid(cells: Cells, *, rows: Sequence[str] = (), columns: Sequence
                 heat = _checked_map(maps[r][c])
                 _show(ax, heat, left, top, cmap=MAP_COLOURS, vmin=0, vmax=1, alpha=MAP_OPACITY * heat)
             if len(titles):
-                ax.text(left + 0.5, top + 1.03, titles[r][c], ha="center", va="top", fontsize=8,
-                        color=title_colours[r][c] if len(title_colours) else "black")
+                ax.text(
+                    left + 0.5,
+                    top + 1.03,
+                    titles[r][c],
+                    ha="center",
+                    va="top",
+                    fontsize=8,
+                    color=title_colours[r][c] if len(title_colours) else "black",
+                )
     ax.set(xlim=(0, across * (1 + GAP) - GAP), ylim=(down * height - GAP, 0), aspect="equal")
-    ax.set_xticks([c * (1 + GAP) + 0.5 for c in range(len(columns))], columns,
-                  fontsize=7.5 if across > 6 else 8.5)
+    ax.set_xticks([c * (1 + GAP) + 0.5 for c in range(len(columns))], columns, fontsize=7.5 if across > 6 else 8.5)
     ax.set_yticks([r * height + 0.5 for r in range(len(rows))], rows)
     ax.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
     ax.spines[:].set_visible(False)
     return ax
 
 
-def plot_sample_sheet(samples: Mapping[str, Sequence[np.ndarray]], *,
-                      titles: Mapping[str, Sequence[str]] | None = None, ax: Axes | None = None) -> Axes:
+def plot_sample_sheet(
+    samples: Mapping[str, Sequence[np.ndarray]],
+    *,
+    titles: Mapping[str, Sequence[str]] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
     """Images by class, a row a class in the order of CLASSES, its label in the class's colour.
 
     samples: the images of each class; some may hold fewer than others; a class that holds none has no row.
@@ -74,8 +83,13 @@ def plot_sample_sheet(samples: Mapping[str, Sequence[np.ndarray]], *,
     return ax
 
 
-def plot_augmentations(originals: Sequence[np.ndarray], augmented: Sequence[Sequence[np.ndarray]], *,
-                       rows: Sequence[str] = (), ax: Axes | None = None) -> Axes:
+def plot_augmentations(
+    originals: Sequence[np.ndarray],
+    augmented: Sequence[Sequence[np.ndarray]],
+    *,
+    rows: Sequence[str] = (),
+    ax: Axes | None = None,
+) -> Axes:
     """A row an image: the original, then its augmented versions as training sees them.
 
     augmented: for each original its versions, (k, h, w, 3).
@@ -84,9 +98,15 @@ def plot_augmentations(originals: Sequence[np.ndarray], augmented: Sequence[Sequ
     return plot_image_grid(cells, rows=rows, columns=["original", *[""] * (len(cells[0]) - 1)], ax=ax)
 
 
-def plot_cam_panel(images: Sequence[np.ndarray], maps: Mapping[str, Sequence[np.ndarray]], *,
-                   rows: Sequence[str] = (), truth: Sequence[str] = (),
-                   calls: Mapping[str, Sequence[str]] | None = None, ax: Axes | None = None) -> Axes:
+def plot_cam_panel(
+    images: Sequence[np.ndarray],
+    maps: Mapping[str, Sequence[np.ndarray]],
+    *,
+    rows: Sequence[str] = (),
+    truth: Sequence[str] = (),
+    calls: Mapping[str, Sequence[str]] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
     """Grad-CAM maps: a row an image, a column a model, the bare image first.
 
     maps: for each model (n, h, w) in [0, 1]. truth: the class of each image, written under the bare one.
@@ -101,8 +121,9 @@ def plot_cam_panel(images: Sequence[np.ndarray], maps: Mapping[str, Sequence[np.
         titles = [[truth[i], *(calls[name][i] for name in names)] for i in range(len(images))]
         colours = [["black", *(RIGHT if call == row[0] else WRONG for call in row[1:])] for row in titles]
     columns = ["image", *(_wrapped(model_label(name)) for name in names)]
-    return plot_image_grid(cells, rows=rows, columns=columns, titles=titles, title_colours=colours,
-                           maps=overlays, ax=ax)
+    return plot_image_grid(
+        cells, rows=rows, columns=columns, titles=titles, title_colours=colours, maps=overlays, ax=ax
+    )
 
 
 def _show(ax: Axes, picture: np.ndarray, left: float, top: float, **look) -> AxesImage:
@@ -118,6 +139,8 @@ def _wrapped(label: str) -> str:
 def _checked_map(values: np.ndarray) -> np.ndarray:
     values = np.asarray(values)
     if values.ndim != 2 or not (values.min() >= 0 and values.max() <= 1):  # NaN fails as well
-        raise ValueError(f"a map has shape {values.shape} and values from {values.min():.3g} to "
-                         f"{values.max():.3g}, expected (h, w) within 0..1; scale it before it is drawn")
+        raise ValueError(
+            f"a map has shape {values.shape} and values from {values.min():.3g} to "
+            f"{values.max():.3g}, expected (h, w) within 0..1; scale it before it is drawn"
+        )
     return values

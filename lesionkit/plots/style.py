@@ -16,38 +16,86 @@ from matplotlib.axes import Axes
 
 WIDTH = 7.0  # inches
 
-CLASS_COLOURS = MappingProxyType({
-    "akiec": "#AA3377", "bcc": "#CCBB44", "bkl": "#228833", "df": "#444444",
-    "mel": "#EE6677", "nv": "#4477AA", "vasc": "#66CCEE",
-})
-MODEL_COLOURS = MappingProxyType({
-    "baseline_cnn": "#999933", "resnet50": "#332288", "densenet121": "#117733", "efficientnet_b3": "#CC6677",
-    "convnext_tiny": "#44AA99", "mobilenetv3_large_100": "#DDAA33", "vit_base_patch16_224": "#882255",
-    "ensemble": "#000000",
-})
-MODEL_LABELS = MappingProxyType({
-    "baseline_cnn": "Baseline CNN", "resnet50": "ResNet-50", "densenet121": "DenseNet-121",
-    "efficientnet_b3": "EfficientNet-B3", "convnext_tiny": "ConvNeXt-T",
-    "mobilenetv3_large_100": "MobileNetV3-L", "vit_base_patch16_224": "ViT-B/16", "ensemble": "Ensemble",
-})
-SPLIT_COLOURS = MappingProxyType({
-    "train": "#4477AA", "val": "#CCBB44", "test": "#EE6677", "external": "#444444",
-})
-METRIC_LABELS = MappingProxyType({
-    "accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro F1",
-    "weighted_f1": "Weighted F1", "macro_auc": "Macro AUC", "micro_auc": "Micro AUC",
-    "melanoma_auc": "Melanoma AUC", "melanoma_sensitivity": "Melanoma sensitivity",
-    "melanoma_specificity": "Melanoma specificity",
-})
+CLASS_COLOURS = MappingProxyType(
+    {
+        "akiec": "#AA3377",
+        "bcc": "#CCBB44",
+        "bkl": "#228833",
+        "df": "#444444",
+        "mel": "#EE6677",
+        "nv": "#4477AA",
+        "vasc": "#66CCEE",
+    }
+)
+MODEL_COLOURS = MappingProxyType(
+    {
+        "baseline_cnn": "#999933",
+        "resnet50": "#332288",
+        "densenet121": "#117733",
+        "efficientnet_b3": "#CC6677",
+        "convnext_tiny": "#44AA99",
+        "mobilenetv3_large_100": "#DDAA33",
+        "vit_base_patch16_224": "#882255",
+        "ensemble": "#000000",
+    }
+)
+MODEL_LABELS = MappingProxyType(
+    {
+        "baseline_cnn": "Baseline CNN",
+        "resnet50": "ResNet-50",
+        "densenet121": "DenseNet-121",
+        "efficientnet_b3": "EfficientNet-B3",
+        "convnext_tiny": "ConvNeXt-T",
+        "mobilenetv3_large_100": "MobileNetV3-L",
+        "vit_base_patch16_224": "ViT-B/16",
+        "ensemble": "Ensemble",
+    }
+)
+SPLIT_COLOURS = MappingProxyType(
+    {
+        "train": "#4477AA",
+        "val": "#CCBB44",
+        "test": "#EE6677",
+        "external": "#444444",
+    }
+)
+METRIC_LABELS = MappingProxyType(
+    {
+        "accuracy": "Accuracy",
+        "balanced_accuracy": "Balanced accuracy",
+        "macro_f1": "Macro F1",
+        "weighted_f1": "Weighted F1",
+        "macro_auc": "Macro AUC",
+        "micro_auc": "Micro AUC",
+        "melanoma_auc": "Melanoma AUC",
+        "melanoma_sensitivity": "Melanoma sensitivity",
+        "melanoma_specificity": "Melanoma specificity",
+    }
+)
 MISSING = "#DDDDDD"
 
-_STYLE = MappingProxyType({
-    "font.size": 9, "axes.labelsize": 9, "axes.titlesize": 10, "xtick.labelsize": 8.5, "ytick.labelsize": 8.5,
-    "legend.fontsize": 8, "legend.frameon": False, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.edgecolor": "#444444", "axes.linewidth": 0.8, "axes.axisbelow": True, "axes.grid": False,
-    "grid.color": "#DDDDDD", "grid.linewidth": 0.6, "lines.linewidth": 1.5, "figure.dpi": 110,
-    "figure.constrained_layout.use": True,
-})
+_STYLE = MappingProxyType(
+    {
+        "font.size": 9,
+        "axes.labelsize": 9,
+        "axes.titlesize": 10,
+        "xtick.labelsize": 8.5,
+        "ytick.labelsize": 8.5,
+        "legend.fontsize": 8,
+        "legend.frameon": False,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": "#444444",
+        "axes.linewidth": 0.8,
+        "axes.axisbelow": True,
+        "axes.grid": False,
+        "grid.color": "#DDDDDD",
+        "grid.linewidth": 0.6,
+        "lines.linewidth": 1.5,
+        "figure.dpi": 110,
+        "figure.constrained_layout.use": True,
+    }
+)
 
 
 @contextmanager

@@ -64,7 +64,9 @@ class Run:
             figure.text(0.995, -0.01, SYNTHETIC, ha="right", va="top", fontsize=7, color="0.4")  # below all else
         stem = self.path("galleries" if gallery else "figures", self._name(name))
         for ending, options in ((".png", {"dpi": 200}), (".pdf", {"metadata": {"CreationDate": None}})):
-            self._write(stem.with_name(stem.name + ending), lambda path: figure.savefig(path, bbox_inches="tight", **options))
+            self._write(
+                stem.with_name(stem.name + ending), lambda path: figure.savefig(path, bbox_inches="tight", **options)
+            )
         return figure
 
     def table(self, table: pd.DataFrame, name: str, *, digits: int = 3) -> pd.DataFrame:
@@ -137,7 +139,9 @@ class Run:
     def _record(self, hashes: dict[Path, str]) -> None:
         made_by = {"notebook": self.notebook, **({"backbone": self.suffix} if self.suffix else {}),
                    "study": self.study.fingerprint(), "lesionkit": lesionkit.__version__, "inputs": dict(self.read)}  # fmt: skip
-        entries = {path.relative_to(self.folder).as_posix(): {"hash": value, **made_by} for path, value in hashes.items()}
+        entries = {
+            path.relative_to(self.folder).as_posix(): {"hash": value, **made_by} for path, value in hashes.items()
+        }
         update_manifest(self.folder, "artifacts", entries)
 
 

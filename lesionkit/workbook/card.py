@@ -52,7 +52,10 @@ def model_card(run: Run, board: pd.DataFrame) -> str:
 
 def _members(board: pd.DataFrame) -> str:
     members = board[board["model"] != "ensemble"]
-    rows = [f"- `{m.model}`: {m.parameters_m} M parameters, {m.size_px:.0f} px, initial weights: {m.weights}" for m in members.itertuples()]
+    rows = [
+        f"- `{m.model}`: {m.parameters_m} M parameters, {m.size_px:.0f} px, initial weights: {m.weights}"
+        for m in members.itertuples()
+    ]
     return "The ensemble is the unweighted mean of the probabilities of:\n\n" + "\n".join(rows)
 
 
@@ -94,9 +97,23 @@ def _credits(run: Run) -> str:
 def summary(board: pd.DataFrame) -> str:
     """The README's table of results from `06_leaderboard`, as Markdown."""
     shown = ("balanced_accuracy", "macro_f1", "macro_auc", "melanoma_sensitivity")
-    head = ["model", "initial weights", "px", "views", *(f"{m.replace('_', ' ')} {side}" for m in shown for side in SIDES)]
+    head = [
+        "model",
+        "initial weights",
+        "px",
+        "views",
+        *(f"{m.replace('_', ' ')} {side}" for m in shown for side in SIDES),
+    ]
     rows = ["| " + " | ".join(head) + " |", "|---|---|--:|--:|" + "--:|" * (2 * len(shown))]
     for _, row in board.iterrows():
-        facts = ["", "", ""] if pd.isna(row["size_px"]) else [row["weights"], f"{row['size_px']:.0f}", f"{row['views']:.0f}"]
-        rows.append("| " + " | ".join([row["model"], *facts, *(f"{row[f'{m}_{side}']:.3f}" for m in shown for side in SIDES)]) + " |")
+        facts = (
+            ["", "", ""]
+            if pd.isna(row["size_px"])
+            else [row["weights"], f"{row['size_px']:.0f}", f"{row['views']:.0f}"]
+        )
+        rows.append(
+            "| "
+            + " | ".join([row["model"], *facts, *(f"{row[f'{m}_{side}']:.3f}" for m in shown for side in SIDES)])
+            + " |"
+        )
     return "\n".join(rows)

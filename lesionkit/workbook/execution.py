@@ -50,7 +50,9 @@ def execute(source: Path, target: Path, parameters: Mapping[str, Any]) -> None:
         raise NotebookFailed(f"cell In [{error.exec_count}] raised {error.ename}: {error.evalue}\n{kept}") from error
     except DeadKernelError as error:
         os.replace(partial, failed)
-        raise NotebookFailed(f"its kernel died, most often for want of memory: try a smaller batch_size\n{kept}") from error
+        raise NotebookFailed(
+            f"its kernel died, most often for want of memory: try a smaller batch_size\n{kept}"
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
 

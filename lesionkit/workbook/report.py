@@ -58,7 +58,9 @@ def write(study: Study, folder: Path, steps: Sequence[Step]) -> Path:
 
 def _items(folder: Path, step: Step, manifest: Mapping[str, Any]) -> list[Item]:
     """What the step has made that can be shown, in the order in which it was written: the notebook's."""
-    mine = [folder / path for path, entry in manifest["artifacts"].items() if step.made(entry) and (folder / path).exists()]
+    mine = [
+        folder / path for path, entry in manifest["artifacts"].items() if step.made(entry) and (folder / path).exists()
+    ]
     shown = {"figures": ".png", "galleries": ".png", "tables": ".csv"}
     files = [f for f in mine if f.suffix == shown.get(f.parent.name) or (f.parent.name, f.suffix) == ("tables", ".md")]
     return [_item(file, set(mine)) for file in sorted(files, key=lambda file: (file.stat().st_mtime_ns, file.name))]
@@ -123,7 +125,9 @@ def _notebook_html(notebook: Path) -> str:
     from nbconvert import HTMLExporter  # two seconds to load: only where a notebook has changed
 
     body, _ = HTMLExporter(template_name="lab").from_filename(str(notebook))
-    body = re.sub(r"<script\b.*?</script>", "", body, flags=re.DOTALL)  # they fetch MathJax and the like from the network
+    body = re.sub(
+        r"<script\b.*?</script>", "", body, flags=re.DOTALL
+    )  # they fetch MathJax and the like from the network
     return re.sub(r'href="(\d\d_\w+)\.ipynb"', r'href="../index.html#\1"', body)
 
 
@@ -162,6 +166,7 @@ def _how_made() -> dict[str, str]:
 
 def _commit() -> str:
     """The commit of the code, and whether files differ from it; empty outside a repository."""
+
     def git(*words: str) -> str:
         here = Path(__file__).parent
         return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()

@@ -21,7 +21,17 @@ READS = {
 }
 READS_OTHERWISE = ("splits/*.csv", "predictions/{backbone}.parquet")
 SEES_IMAGES = ("01", "02", "05")
-DATA_SETTINGS = ("name", "title", "seed", "phantoms", "phantom_size", "split", "fractions", "size", "fit")  # all that 01 needs
+DATA_SETTINGS = (
+    "name",
+    "title",
+    "seed",
+    "phantoms",
+    "phantom_size",
+    "split",
+    "fractions",
+    "size",
+    "fit",
+)  # all that 01 needs
 OTHERS_SETTINGS = ("backbones", "backbone", "explained")  # no matter of the training of one backbone
 SHOWN = 3  # reasons of a kind
 
@@ -71,7 +81,11 @@ def parts(step: Step, place: Place) -> dict[str, Any]:
     """All that decides what a step makes, by name; plain JSON."""
     if step.source is None:
         shown = {path: entry["hash"] for path, entry in place.manifest["artifacts"].items() if not step.made(entry)}
-        found = {"code": _code("from lesionkit.workbook import report"), "parameters": asdict(place.study), "inputs": shown}
+        found = {
+            "code": _code("from lesionkit.workbook import report"),
+            "parameters": asdict(place.study),
+            "inputs": shown,
+        }
     else:
         cells = json.loads(step.source.read_text())["cells"]
         found = {"notebook": _notebook(cells), "code": _code(_python(cells)), "parameters": _parameters(step, place.study),
@@ -138,7 +152,9 @@ def _parameters(step: Step, study: Study) -> dict[str, Any]:
 
 def _notebook(cells: list[dict]) -> str:
     """A hash of what is written in the cells and how they are tagged; Markdown too, for it stands in the executed copy."""
-    return short_hash(json.dumps([(c["cell_type"], "".join(c["source"]), c["metadata"].get("tags", [])) for c in cells]))
+    return short_hash(
+        json.dumps([(c["cell_type"], "".join(c["source"]), c["metadata"].get("tags", [])) for c in cells])
+    )
 
 
 def _python(cells: list[dict]) -> str:
@@ -148,7 +164,9 @@ def _python(cells: list[dict]) -> str:
 
 
 def _code(program: str) -> dict[str, str]:
-    return _code_at(program, sources.PACKAGE, tuple(file.stat().st_mtime_ns for file in sorted(sources.PACKAGE.rglob("*.py"))))
+    return _code_at(
+        program, sources.PACKAGE, tuple(file.stat().st_mtime_ns for file in sorted(sources.PACKAGE.rglob("*.py")))
+    )
 
 
 @cache  # steps share their modules, and parsing them takes longer than all the rest
@@ -173,7 +191,9 @@ def _outputs(step: Step, entry: Mapping[str, Any], place: Place) -> Iterator[str
         yield "its last run did not end"
     found = ((path, made["hash"], place.hashes.of(place.folder / path)) for path, made in mine.items())
     yield from _some(f"{path} {_change(old, new)}" for path, old, new in found if old != new)
-    yield from _some(f"{path} was made with other settings" for path, made in mine.items() if made["study"] != entry["study"])
+    yield from _some(
+        f"{path} was made with other settings" for path, made in mine.items() if made["study"] != entry["study"]
+    )
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

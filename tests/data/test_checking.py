@@ -15,8 +15,17 @@ def release(root: Path, images: int = 3) -> Path:
     for name in names:
         noise = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
         Image.fromarray(noise).save(root / f"HAM10000_images/{name}.jpg")
-    table = pd.DataFrame({"lesion_id": [f"HAM_{name}" for name in names], "image_id": names, "dx": "mel",
-                          "dx_type": "histo", "age": 50.0, "sex": "male", "localization": "back"})
+    table = pd.DataFrame(
+        {
+            "lesion_id": [f"HAM_{name}" for name in names],
+            "image_id": names,
+            "dx": "mel",
+            "dx_type": "histo",
+            "age": 50.0,
+            "sex": "male",
+            "localization": "back",
+        }
+    )
     table.to_csv(root / "HAM10000_metadata.csv", index=False)
     return root
 
@@ -26,7 +35,7 @@ def break_images(root: Path, *numbers: int) -> None:
     for place, number in enumerate(numbers):
         file = root / f"HAM10000_images/ISIC_000000{number}.jpg"
         data = file.read_bytes()
-        file.write_bytes(b"<html>not found</html>" if place else data[:len(data) // 2])
+        file.write_bytes(b"<html>not found</html>" if place else data[: len(data) // 2])
 
 
 def test_a_sound_folder_has_no_problems(tmp_path):

@@ -1,4 +1,5 @@
 """Phantoms: the same bytes from a seed, official layouts, planted overlaps and exact masks."""
+
 import json
 import re
 from hashlib import sha256
@@ -36,8 +37,11 @@ def isic(folder) -> pd.DataFrame:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    return {path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest()
-            for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -55,12 +59,17 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(folder, tmp_pat
 
 def test_layout_and_columns_are_the_official_ones(folder, ham, isic):
     assert {path.name for path in folder.iterdir()} == {
-        "HAM10000_images", "HAM10000_metadata.csv", "masks", "phantoms.json", "ISIC_2019_Training_Input",
-        "ISIC_2019_Training_GroundTruth.csv", "ISIC_2019_Training_Metadata.csv"}
+        "HAM10000_images",
+        "HAM10000_metadata.csv",
+        "masks",
+        "phantoms.json",
+        "ISIC_2019_Training_Input",
+        "ISIC_2019_Training_GroundTruth.csv",
+        "ISIC_2019_Training_Metadata.csv",
+    }
     assert list(ham) == ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization"]
     headers = [path.read_text().splitlines()[0] for path in sorted(folder.glob("ISIC_2019_*.csv"))]
-    assert headers == ["image,MEL,NV,BCC,AK,BKL,DF,VASC,SCC,UNK",
-                       "image,age_approx,anatom_site_general,lesion_id,sex"]
+    assert headers == ["image,MEL,NV,BCC,AK,BKL,DF,VASC,SCC,UNK", "image,age_approx,anatom_site_general,lesion_id,sex"]
     assert {path.stem for path in (folder / "HAM10000_images").iterdir()} == set(ham["image_id"])
     assert {path.stem for path in (folder / "ISIC_2019_Training_Input").iterdir()} == set(isic["image"])
     assert (isic[list(phantoms.ISIC_LABELS)].sum(axis=1) == 1).all()
@@ -115,7 +124,7 @@ def test_near_duplicates_lie_under_other_lesion_ids(folder):
     inputs = folder / "ISIC_2019_Training_Input"
     for copy in copies.itertuples():
         same = (table["lesion"] == copy.lesion) & (table["view"] == copy.view) & (table["nudge"] == 0)
-        original, = table[same].itertuples()
+        (original,) = table[same].itertuples()
         assert original.lesion_id != copy.lesion_id and original.dx == copy.dx and original.archive == "HAM"
         one, two = pixels(inputs / f"{original.file}.jpg"), pixels(inputs / f"{copy.file}.jpg")
         moved = nudged(one, copy.nudge)[2:-2, 2:-2]
@@ -137,7 +146,7 @@ def test_the_mask_of_a_round_lesion_is_its_disc():
     lesion = Lesion(((90, 60, 40), (80, 50, 30)), 0.9, 0.5, 0.0, 0.05, 0.0, (), (220, 180, 150))
     archive = ARCHIVES["HAM"].__class__(**{**vars(ARCHIVES["HAM"]), "scale": (1.0, 1.0)})
     rgb, mask = paint(lesion, archive, 100, np.random.default_rng(0))
-    assert mask.mean() == pytest.approx(np.pi * 0.5 ** 2 / (2 * 1.6) ** 2, rel=0.03)
+    assert mask.mean() == pytest.approx(np.pi * 0.5**2 / (2 * 1.6) ** 2, rel=0.03)
     assert rgb[mask].mean() < 110 < 150 < rgb[~mask].mean()
 
 

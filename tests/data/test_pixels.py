@@ -63,9 +63,19 @@ def test_a_large_jpeg_equals_its_full_decoding(tmp_path):
     assert np.abs(decode(path, 84, "squash").astype(int) - np.asarray(full)).mean() < 1.5
 
 
-@pytest.mark.parametrize("mode, ending, expected", [
-    ("L", "png", 100), ("L", "jpg", 100), ("LA", "png", 100), ("RGBA", "png", 100), ("P", "png", 100),
-    ("CMYK", "jpg", 100), ("1", "png", 255), ("I;16", "png", 100)])
+@pytest.mark.parametrize(
+    "mode, ending, expected",
+    [
+        ("L", "png", 100),
+        ("L", "jpg", 100),
+        ("LA", "png", 100),
+        ("RGBA", "png", 100),
+        ("P", "png", 100),
+        ("CMYK", "jpg", 100),
+        ("1", "png", 255),
+        ("I;16", "png", 100),
+    ],
+)
 def test_every_colour_mode_becomes_rgb(tmp_path, mode, ending, expected):
     if mode == "I;16":
         image = Image.fromarray(np.full((8, 8), 100 * 257, np.uint16))
@@ -101,7 +111,7 @@ def test_unreadable_files_raise_with_their_name(tmp_path, content):
     path = tmp_path / "broken.jpg"
     if content == "truncated":
         whole = save(tmp_path / "whole.jpg", np.random.default_rng(0).integers(0, 256, (64, 64, 3)))
-        content = whole.read_bytes()[:-whole.stat().st_size // 3]
+        content = whole.read_bytes()[: -whole.stat().st_size // 3]
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UnreadableImage, match="broken.jpg"):
@@ -127,7 +137,7 @@ def test_store_holds_what_decode_gives_and_lists_failures(archive, tmp_path):
         assert (pixels.images[row] == decode(root / f"i{row}.jpg", 16, "crop")).all()
     assert (pixels.images[3] == 0).all() and not pixels.images.flags.writeable
     assert pixels.image_ids == index["image_id"].tolist()
-    failure, = pixels.failures.to_dict("records")
+    (failure,) = pixels.failures.to_dict("records")
     assert failure["problem"] == "unreadable image" and failure["file"] == "i3.jpg"
     assert failure["image_id"] == "i3" and failure["remedy"] and failure["fatal"] is False
     assert sorted(file.name for file in (tmp_path / "store").iterdir()) == ["16px_crop.json", "16px_crop.npy"]
@@ -218,8 +228,9 @@ def test_bad_indexes_are_refused(archive, tmp_path):
 
 def test_real_images_at_their_own_size(real_data, tmp_path):
     files = sorted((real_data / "uda").rglob("*.jpg"))
-    index = pd.DataFrame({"image_id": [file.stem for file in files],
-                          "path": [file.relative_to(real_data).as_posix() for file in files]})
+    index = pd.DataFrame(
+        {"image_id": [file.stem for file in files], "path": [file.relative_to(real_data).as_posix() for file in files]}
+    )
     pixels = build(index, real_data, tmp_path, 64, "crop")
     assert len(files) == 40 and pixels.failures.empty
     image = Image.open(files[0]).convert("RGB")

@@ -10,10 +10,12 @@ from lesionkit.data.readers import read
 from lesionkit.data.records import CLASSES, HAM10000, INDEX_COLUMNS, PROBLEM_COLUMNS, DataError
 
 HAM_HEADER = "lesion_id,image_id,dx,dx_type,age,sex,localization"
-HAM_ROWS = ["HAM_0000001,ISIC_0000001,mel,histo,80.0,male,scalp",
-            "HAM_0000001,ISIC_0000002,mel,histo,80.0,male,scalp",
-            "HAM_0000002,ISIC_0000003,akiec,follow_up,0.0,unknown,unknown",
-            "HAM_0000003,ISIC_0000004,nv,confocal,,female,Back"]
+HAM_ROWS = [
+    "HAM_0000001,ISIC_0000001,mel,histo,80.0,male,scalp",
+    "HAM_0000001,ISIC_0000002,mel,histo,80.0,male,scalp",
+    "HAM_0000002,ISIC_0000003,akiec,follow_up,0.0,unknown,unknown",
+    "HAM_0000003,ISIC_0000004,nv,confocal,,female,Back",
+]
 ISIC_LABELS = "MEL,NV,BCC,AK,BKL,DF,VASC,SCC,UNK".split(",")
 
 
@@ -44,12 +46,23 @@ def one_hot(image: str, label: str, labels=ISIC_LABELS) -> str:
 
 def isic2019(root: Path, folder="ISIC_2019_Training_Input", extra=()) -> Path:
     images(root / folder, *ham_names(1, 10, 12), "ISIC_0000011_downsampled.jpg")
-    lines(root / "ISIC_2019_Training_GroundTruth.csv", ",".join(["image", *ISIC_LABELS]),
-          one_hot("ISIC_0000001", "MEL"), one_hot("ISIC_0000010", "AK"),
-          one_hot("ISIC_0000011_downsampled", "SCC"), one_hot("ISIC_0000012", "UNK"), *extra)
-    lines(root / "ISIC_2019_Training_Metadata.csv", "image,age_approx,anatom_site_general,lesion_id,sex",
-          "ISIC_0000001,30,anterior torso,HAM_0000001,female", "ISIC_0000010,,head/neck,BCN_0000007,male",
-          "ISIC_0000011_downsampled,55,,,", "ISIC_0000012,55,,MSK4_0011169,")
+    lines(
+        root / "ISIC_2019_Training_GroundTruth.csv",
+        ",".join(["image", *ISIC_LABELS]),
+        one_hot("ISIC_0000001", "MEL"),
+        one_hot("ISIC_0000010", "AK"),
+        one_hot("ISIC_0000011_downsampled", "SCC"),
+        one_hot("ISIC_0000012", "UNK"),
+        *extra,
+    )
+    lines(
+        root / "ISIC_2019_Training_Metadata.csv",
+        "image,age_approx,anatom_site_general,lesion_id,sex",
+        "ISIC_0000001,30,anterior torso,HAM_0000001,female",
+        "ISIC_0000010,,head/neck,BCN_0000007,male",
+        "ISIC_0000011_downsampled,55,,,",
+        "ISIC_0000012,55,,MSK4_0011169,",
+    )
     return root
 
 
@@ -63,6 +76,7 @@ def only(problems: pd.DataFrame) -> pd.Series:
 
 
 # ---- layouts
+
 
 def test_dataverse_rows_become_the_index(tmp_path):
     index, problems = read(ham(tmp_path), "ham10000")
@@ -78,14 +92,19 @@ def test_dataverse_rows_become_the_index(tmp_path):
     assert index["site"].fillna("NA").tolist() == ["scalp", "scalp", "NA", "back"]
 
 
-@pytest.mark.parametrize("name, separator, quote", [
-    ("HAM10000_metadata", ",", ""), ("HAM10000_metadata.tab", "\t", '"'), ("ham10000_metadata.CSV", ";", "")])
+@pytest.mark.parametrize(
+    "name, separator, quote",
+    [("HAM10000_metadata", ",", ""), ("HAM10000_metadata.tab", "\t", '"'), ("ham10000_metadata.CSV", ";", "")],
+)
 def test_dataverse_table_under_each_of_its_names(tmp_path, name, separator, quote):
     images(tmp_path / "HAM10000_images_part_1", *ham_names(1, 2))
     images(tmp_path / "HAM10000_images_part_2", *ham_names(3, 4))
     table = [HAM_HEADER + ",dataset", *(row + ",rosendahl" for row in HAM_ROWS)]
-    lines(tmp_path / name, "\ufeff" + separator.join(f"{quote}{cell}{quote}" for cell in table[0].split(",")),
-          *(separator.join(f"{quote}{cell}{quote}" for cell in row.split(",")) for row in table[1:]))
+    lines(
+        tmp_path / name,
+        "\ufeff" + separator.join(f"{quote}{cell}{quote}" for cell in table[0].split(",")),
+        *(separator.join(f"{quote}{cell}{quote}" for cell in row.split(",")) for row in table[1:]),
+    )
     index, problems = read(tmp_path, "ham10000")
     expected, _ = read(ham(tmp_path / "plain"), "ham10000")
     assert problems.empty
@@ -109,19 +128,31 @@ def isic2018(root: Path, truth: str) -> Path:
     images(root / "ISIC2018_Task3_Training_Input", *ham_names(1, 2, 3))
     for extra in ("LICENSE.txt", "ATTRIBUTION.txt"):
         lines(root / "ISIC2018_Task3_Training_Input" / extra, "CC BY-NC")
-    lines(root / truth, ",".join(["image", *labels]), one_hot("ISIC_0000001", "AKIEC", labels),
-          one_hot("ISIC_0000002", "VASC", labels), one_hot("ISIC_0000003", "NV", labels))
+    lines(
+        root / truth,
+        ",".join(["image", *labels]),
+        one_hot("ISIC_0000001", "AKIEC", labels),
+        one_hot("ISIC_0000002", "VASC", labels),
+        one_hot("ISIC_0000003", "NV", labels),
+    )
     return root
 
 
-@pytest.mark.parametrize("truth", [
-    "ISIC2018_Task3_Training_GroundTruth.csv",
-    "ISIC2018_Task3_Training_GroundTruth/ISIC2018_Task3_Training_GroundTruth.csv"])
+@pytest.mark.parametrize(
+    "truth",
+    [
+        "ISIC2018_Task3_Training_GroundTruth.csv",
+        "ISIC2018_Task3_Training_GroundTruth/ISIC2018_Task3_Training_GroundTruth.csv",
+    ],
+)
 def test_isic2018_task3_with_lesion_groupings(tmp_path, truth):
-    lines(isic2018(tmp_path, truth) / "ISIC2018_Task3_Training_LesionGroupings.csv",
-          "image,lesion_id,diagnosis_confirm_type", "ISIC_0000001,HAM_0000009,histopathology",
-          "ISIC_0000002,HAM_0000009,single image expert consensus",
-          "ISIC_0000003,HAM_0000008,serial imaging showing no change")
+    lines(
+        isic2018(tmp_path, truth) / "ISIC2018_Task3_Training_LesionGroupings.csv",
+        "image,lesion_id,diagnosis_confirm_type",
+        "ISIC_0000001,HAM_0000009,histopathology",
+        "ISIC_0000002,HAM_0000009,single image expert consensus",
+        "ISIC_0000003,HAM_0000008,serial imaging showing no change",
+    )
     index, problems = read(tmp_path, "ham10000")
     assert problems.empty
     assert index["dx"].tolist() == ["akiec", "vasc", "nv"]
@@ -139,8 +170,7 @@ def test_isic2018_without_groupings_says_that_a_split_can_leak(tmp_path):
     assert "isic_2018_task3_training_lesiongroupings.csv" in problem["remedy"] and "leak" in problem["remedy"]
 
 
-@pytest.mark.parametrize("folder", ["ISIC_2019_Training_Input",
-                                    "ISIC_2019_Training_Input/ISIC_2019_Training_Input"])
+@pytest.mark.parametrize("folder", ["ISIC_2019_Training_Input", "ISIC_2019_Training_Input/ISIC_2019_Training_Input"])
 def test_isic2019_flat_and_nested(tmp_path, folder):
     index, problems = read(isic2019(tmp_path, folder), "isic2019")
     assert index["image_id"].tolist() == ["ISIC_0000001", "ISIC_0000010", "ISIC_0000011"]
@@ -157,8 +187,12 @@ def test_isic2019_flat_and_nested(tmp_path, folder):
 
 def test_both_data_sets_in_one_folder_keep_to_their_own_images(tmp_path):
     isic2019(ham(tmp_path))
-    lines(tmp_path / "ISIC_2019_Training_Metadata.csv", "image,age_approx,anatom_site_general,lesion_id,sex",
-          "ISIC_0000001,30,,,", "ISIC_0000010,30,,,")
+    lines(
+        tmp_path / "ISIC_2019_Training_Metadata.csv",
+        "image,age_approx,anatom_site_general,lesion_id,sex",
+        "ISIC_0000001,30,,,",
+        "ISIC_0000010,30,,,",
+    )
     internal, problems = read(tmp_path, "ham10000")
     external, _ = read(tmp_path, "isic2019")
     assert problems.empty and internal["path"].str.startswith("HAM10000_images/").all()
@@ -199,6 +233,7 @@ def test_of_several_copies_the_largest_file_is_taken(tmp_path):
 
 # ---- bad input
 
+
 def test_row_without_image_and_image_without_row(tmp_path):
     ham(tmp_path, [*HAM_ROWS[:3], "HAM_0000005,ISIC_0000005,nv,histo,40,male,ear", ",,nv,,,,"])
     index, problems = read(tmp_path, "ham10000")
@@ -206,13 +241,24 @@ def test_row_without_image_and_image_without_row(tmp_path):
     found = problems.set_index("file")
     assert found["problem"].to_dict() == {
         "HAM10000_images/ISIC_0000004.jpg": "image without row",
-        "HAM10000_metadata.csv:5": "row without image", "HAM10000_metadata.csv:6": "row without image"}
+        "HAM10000_metadata.csv:5": "row without image",
+        "HAM10000_metadata.csv:6": "row without image",
+    }
     assert found["image_id"].fillna("NA").tolist() == ["ISIC_0000004", "NA", "ISIC_0000005"]
     assert problems["remedy"].str.len().gt(20).all()
 
 
-@pytest.mark.parametrize("bad", ["1,1,0,0,0,0,0,0,0", "0,0,0,0,0,0,0,0,0", "0.5,0.5,0,0,0,0,0,0,0",
-                                 "x,1,0,0,0,0,0,0,0", ",1,0,0,0,0,0,0,0", "2,-1,0,0,0,0,0,0,0"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "1,1,0,0,0,0,0,0,0",
+        "0,0,0,0,0,0,0,0,0",
+        "0.5,0.5,0,0,0,0,0,0,0",
+        "x,1,0,0,0,0,0,0,0",
+        ",1,0,0,0,0,0,0,0",
+        "2,-1,0,0,0,0,0,0,0",
+    ],
+)
 def test_label_that_is_not_one_hot(tmp_path, bad):
     isic2019(tmp_path, extra=[f"ISIC_0000013,{bad}"])
     images(tmp_path / "ISIC_2019_Training_Input", "ISIC_0000013.jpg")
@@ -331,6 +377,7 @@ def test_label_file_without_any_image_stops_and_names_what_is_still_packed(tmp_p
 
 
 # ---- the real images
+
 
 def test_real_ham10000_is_whole(real_data):
     index, problems = read(real_data / "isic84", "ham10000")

@@ -1,6 +1,15 @@
 import pytest
 
-from lesionkit.data.records import CLASS_NAMES, CLASSES, DATASETS, HAM10000, ISIC2019, PROBLEM_COLUMNS, DataError, problem_table
+from lesionkit.data.records import (
+    CLASS_NAMES,
+    CLASSES,
+    DATASETS,
+    HAM10000,
+    ISIC2019,
+    PROBLEM_COLUMNS,
+    DataError,
+    problem_table,
+)
 
 
 def test_official_counts_add_up_to_the_releases():

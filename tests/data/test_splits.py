@@ -57,16 +57,22 @@ def test_result_depends_on_the_seed_and_not_on_row_order(archive):
     assert not split(archive, duplicates, seed=4)["split"].equals(table["split"])
 
 
-@pytest.mark.parametrize("lesions, expected", [
-    (1, {"train"}), (2, {"train", "val"}), (3, {"train", "val", "test"}), (7, {"train", "val", "test"})])
+@pytest.mark.parametrize(
+    "lesions, expected",
+    [(1, {"train"}), (2, {"train", "val"}), (3, {"train", "val", "test"}), (7, {"train", "val", "test"})],
+)
 def test_a_rare_class_reaches_every_part_that_it_can(lesions, expected):
     index = index_of(np.repeat([f"L{i}" for i in range(lesions)], 3), "df")
     assert set(split(index, None)["split"]) == expected
 
 
 def test_a_group_of_mixed_classes_counts_as_its_majority():
-    index = pd.concat([index_of([f"N{i}" for i in range(97)]),
-                       index_of(["M", "M", "M"], ["mel", "nv", "nv"]).assign(image_id=["m0", "m1", "m2"])])
+    index = pd.concat(
+        [
+            index_of([f"N{i}" for i in range(97)]),
+            index_of(["M", "M", "M"], ["mel", "nv", "nv"]).assign(image_id=["m0", "m1", "m2"]),
+        ]
+    )
     table = split(index.reset_index(drop=True), None)
     assert table.loc[97:, "split"].nunique() == 1
     counts = table["split"].value_counts().to_dict()
@@ -84,8 +90,14 @@ def test_the_leaky_split_tears_lesions_and_is_refused_unless_told(archive):
 
 @pytest.mark.parametrize("column, named", [("image_id", "'i0'"), ("lesion_id", "'A'"), ("group_id", "'G'")])
 def test_whatever_stands_on_both_sides_is_named(column, named):
-    table = pd.DataFrame({"image_id": ["i0", "i1", "i2"], "lesion_id": ["A", "B", "C"],
-                          "group_id": ["G", "H", "I"], "split": ["train", "test", "external"]})
+    table = pd.DataFrame(
+        {
+            "image_id": ["i0", "i1", "i2"],
+            "lesion_id": ["A", "B", "C"],
+            "group_id": ["G", "H", "I"],
+            "split": ["train", "test", "external"],
+        }
+    )
     assert_disjoint(table)
     table.loc[2, column] = table.loc[0, column]
     with pytest.raises(LeakError, match=f"{named} in external and train"):
@@ -98,11 +110,15 @@ def test_an_image_twice_in_one_part_is_refused():
         assert_disjoint(pd.DataFrame([row, row]), leaky=True)
 
 
-@pytest.mark.parametrize("options, message", [
-    ({"by": "image"}, "'lesion' or 'image_leaky', not 'image'"),
-    ({"fractions": (0.7, 0.3)}, "3 positive numbers"),
-    ({"fractions": (0.7, 0.2, 0.2)}, "sum to 1"),
-    ({"fractions": (0.8, 0.2, 0.0)}, "positive")])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"by": "image"}, "'lesion' or 'image_leaky', not 'image'"),
+        ({"fractions": (0.7, 0.3)}, "3 positive numbers"),
+        ({"fractions": (0.7, 0.2, 0.2)}, "sum to 1"),
+        ({"fractions": (0.8, 0.2, 0.0)}, "positive"),
+    ],
+)
 def test_bad_options_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         split(index_of(["A", "B", "C"]), None, **options)
@@ -117,14 +133,21 @@ def test_bad_rows_are_named():
 
 def test_external_set_counts_each_step():
     ham = pd.DataFrame({"image_id": ["h0", "h1"], "lesion_id": ["H0", None]})
-    isic = pd.DataFrame({"image_id": ["h0", "h1", "e0", "e1", "e2", "e3", "e4"],
-                         "lesion_id": ["H0", None, "H0", "E1", "E1", None, None]})
+    isic = pd.DataFrame(
+        {
+            "image_id": ["h0", "h1", "e0", "e1", "e2", "e3", "e4"],
+            "lesion_id": ["H0", None, "H0", "E1", "E1", None, None],
+        }
+    )
     before = isic.copy()
     # e1 is a near-duplicate, so its lesion E1 goes whole; e3 and e4 are near-duplicates of each other only
     rows, counts = external_set(isic, ham, pairs(("h1", "e1"), ("e3", "e4")))
     assert rows["image_id"].tolist() == ["e3", "e4"]
-    assert counts.to_dict("list") == {"step": ["all images", "image id", "lesion id", "near-duplicate"],
-                                      "removed": [0, 2, 1, 2], "remaining": [7, 5, 4, 2]}
+    assert counts.to_dict("list") == {
+        "step": ["all images", "image id", "lesion id", "near-duplicate"],
+        "removed": [0, 2, 1, 2],
+        "remaining": [7, 5, 4, 2],
+    }
     assert isic.equals(before)
     assert external_set(isic, ham, None)[1]["remaining"].tolist() == [7, 5, 4, 4]
     assert external_set(isic, ham, pairs(("e1", "h1")))[1].equals(counts)  # in either order

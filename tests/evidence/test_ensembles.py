@@ -19,8 +19,7 @@ def test_mean_by_hand():
     one = predictions.build(described, np.eye(7)[[0, 1]], "one")
     two = predictions.build(described, np.eye(7)[[0, 4]], "two")
     result = ensembles.mean(pd.concat([one, two]))
-    np.testing.assert_array_equal(predictions.probabilities(result),
-                                  [[1, 0, 0, 0, 0, 0, 0], [0, 0.5, 0, 0, 0.5, 0, 0]])
+    np.testing.assert_array_equal(predictions.probabilities(result), [[1, 0, 0, 0, 0, 0, 0], [0, 0.5, 0, 0, 0.5, 0, 0]])
     assert list(result.columns) == list(predictions.COLUMNS)
     assert set(result["model"]) == {"ensemble"}
     assert result["image_id"].tolist() == described["image_id"].tolist()

@@ -16,9 +16,14 @@ from .tables import rows, table
 def both() -> pd.DataFrame:
     """Two models on 70 test and 84 external images."""
     inside, outside = rows(70), rows(84, seed=1, split="external", prefix="OUT_")
-    return pd.concat([table(model, part, seed=seed + 10 * at, strength=3.0 - seed - at)
-                      for seed, model in enumerate(("weaker", "stronger")[::-1])
-                      for at, part in enumerate((inside, outside))], ignore_index=True)
+    return pd.concat(
+        [
+            table(model, part, seed=seed + 10 * at, strength=3.0 - seed - at)
+            for seed, model in enumerate(("weaker", "stronger")[::-1])
+            for at, part in enumerate((inside, outside))
+        ],
+        ignore_index=True,
+    )
 
 
 @pytest.fixture
@@ -55,8 +60,10 @@ def test_where_chooses_rows_and_undefined_metrics_have_a_note(both):
     board = leaderboards.leaderboard(both, where=~both["y_true"].isin(["vasc", "mel"]))
     assert (board["n"] == 50).all()
     assert board[["balanced_accuracy", "melanoma_auc"]].isna().all(axis=None)
-    assert set(board["note"]) == {"balanced_accuracy, macro_f1, macro_auc: no image of mel, vasc; "
-                                  "melanoma_auc, melanoma_sensitivity: no image of mel"}
+    assert set(board["note"]) == {
+        "balanced_accuracy, macro_f1, macro_auc: no image of mel, vasc; "
+        "melanoma_auc, melanoma_sensitivity: no image of mel"
+    }
 
 
 def test_models_on_different_images_are_not_ranked(both):
@@ -77,9 +84,14 @@ def test_by_source_with_and_without_scc(both, split_table):
     counts = board[board["model"] == "weaker"].set_index(["source", "scc"])["n"]
     scc = int((split_table["source_dx"] == "SCC").sum())
     assert scc > 0
-    assert counts.to_dict() == {("all", "merged"): 84, ("all", "without"): 84 - scc,
-                                ("BCN_20000", "merged"): 42, ("BCN_20000", "without"): 42 - scc,
-                                ("MSK", "merged"): 42, ("MSK", "without"): 42}
+    assert counts.to_dict() == {
+        ("all", "merged"): 84,
+        ("all", "without"): 84 - scc,
+        ("BCN_20000", "merged"): 42,
+        ("BCN_20000", "without"): 42 - scc,
+        ("MSK", "merged"): 42,
+        ("MSK", "without"): 42,
+    }
     kept = split_table.query("source == 'BCN_20000' and source_dx != 'SCC'")["image_id"]
     expected = leaderboards.leaderboard(both, split="external", where=both["image_id"].isin(kept))
     found = board.query("source == 'BCN_20000' and scc == 'without'").drop(columns=["source", "scc"])
@@ -98,8 +110,12 @@ def test_drop_by_hand():
     inside = pd.DataFrame([["a", 0.9, 0.7, ""], ["b", 0.8, np.nan, "no df"]], columns=columns)
     outside = pd.DataFrame([["b", 0.5, 0.3, ""], ["a", 0.7, 0.2, ""]], columns=columns)
     table = leaderboards.drop(inside, outside, ["accuracy", "macro_f1"])
-    assert table[["model", "metric"]].values.tolist() == [["a", "accuracy"], ["a", "macro_f1"],
-                                                          ["b", "accuracy"], ["b", "macro_f1"]]
+    assert table[["model", "metric"]].values.tolist() == [
+        ["a", "accuracy"],
+        ["a", "macro_f1"],
+        ["b", "accuracy"],
+        ["b", "macro_f1"],
+    ]
     np.testing.assert_allclose(table["drop"], [0.2, 0.5, 0.3, np.nan])
     assert table["note"].tolist() == ["", "", "", "internal: no df"]
 

@@ -98,8 +98,10 @@ def test_an_absent_class_makes_means_undefined_with_a_reason():
 
 def test_without_melanoma_or_with_nothing_else():
     none, only = np.array([NV, NV, BCC]), np.array([MEL, MEL])
-    for y, p, names in ((none, certain(NV, MEL, BCC), {"melanoma_auc", "melanoma_sensitivity"}),
-                        (only, certain(MEL, NV), {"melanoma_auc", "melanoma_specificity"})):
+    for y, p, names in (
+        (none, certain(NV, MEL, BCC), {"melanoma_auc", "melanoma_sensitivity"}),
+        (only, certain(MEL, NV), {"melanoma_auc", "melanoma_specificity"}),
+    ):
         missing = {name for name, value in metrics.overall(y, p).items() if np.isnan(value)}
         assert missing == set(metrics.undefined(y)) == names | set(metrics.MEANS_OF_CLASSES)
     assert metrics.overall(none, certain(NV, MEL, BCC))["melanoma_specificity"] == pytest.approx(2 / 3)
@@ -128,15 +130,18 @@ def test_metrics_do_not_depend_on_the_order_of_images():
     assert metrics.overall(y[order], p[order]) == pytest.approx(metrics.overall(y, p), abs=1e-12)
 
 
-@pytest.mark.parametrize(("y", "p", "message"), [
-    (np.zeros(3, int), np.ones((3, 6)), r"p has shape \(3, 6\), expected \(3, 7\)"),
-    (np.zeros(3, int), np.ones((2, 7)), r"p has shape \(2, 7\)"),
-    (np.zeros(3), np.ones((3, 7)), "y is float64"),
-    (np.zeros(0, int), np.ones((0, 7)), "n ≥ 1"),
-    (np.array([0, 7]), np.ones((2, 7)), "labels from 0 to 7, expected 0..6"),
-    (np.array([-1, 2]), np.ones((2, 7)), "labels from -1 to 2"),
-    (np.zeros(2, int), np.full((2, 7), np.nan), "14 values that are NaN"),
-])
+@pytest.mark.parametrize(
+    ("y", "p", "message"),
+    [
+        (np.zeros(3, int), np.ones((3, 6)), r"p has shape \(3, 6\), expected \(3, 7\)"),
+        (np.zeros(3, int), np.ones((2, 7)), r"p has shape \(2, 7\)"),
+        (np.zeros(3), np.ones((3, 7)), "y is float64"),
+        (np.zeros(0, int), np.ones((0, 7)), "n ≥ 1"),
+        (np.array([0, 7]), np.ones((2, 7)), "labels from 0 to 7, expected 0..6"),
+        (np.array([-1, 2]), np.ones((2, 7)), "labels from -1 to 2"),
+        (np.zeros(2, int), np.full((2, 7), np.nan), "14 values that are NaN"),
+    ],
+)
 def test_arrays_that_break_the_contract_are_refused(y, p, message):
     for function in (metrics.overall, metrics.per_class, metrics.confusion):
         with pytest.raises(ValueError, match=message):

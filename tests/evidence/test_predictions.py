@@ -90,8 +90,10 @@ FAULTS = {
     "infinite": (lambda t: changed(t, "p_mel", np.inf), "NaN or infinite"),
     "negative": (lambda t: changed(t, "p_mel", -0.1), "a negative probability"),
     "text": (lambda t: t.assign(p_mel="high"), "p_mel holds .* not numbers"),
-    "key twice": (lambda t: pd.concat([t, t.iloc[[5]]]),
-                  "1 duplicate keys, first image ISIC_0000005 of model resnet50"),
+    "key twice": (
+        lambda t: pd.concat([t, t.iloc[[5]]]),
+        "1 duplicate keys, first image ISIC_0000005 of model resnet50",
+    ),
     "unknown class": (lambda t: changed(t, "y_true", "scc"), r"unknown class in y_true: scc \(1 rows\)"),
     "class numbers": (lambda t: t.assign(y_true=4), "unknown class in y_true: 4"),
     "no class": (lambda t: changed(t, "y_true", None), "y_true is missing in 1 of 14 rows"),
@@ -163,6 +165,8 @@ def test_by_model_aligns_images_and_refuses_others():
 
 
 def test_evidence_loads_no_torch():
-    code = ("import sys, lesionkit.evidence, lesionkit.evidence.ensembles, lesionkit.evidence.leaderboards; "
-            "assert not {'torch', 'timm', 'fastai', 'matplotlib'} & set(sys.modules), 'torch was loaded'")
+    code = (
+        "import sys, lesionkit.evidence, lesionkit.evidence.ensembles, lesionkit.evidence.leaderboards; "
+        "assert not {'torch', 'timm', 'fastai', 'matplotlib'} & set(sys.modules), 'torch was loaded'"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

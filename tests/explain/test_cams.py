@@ -123,7 +123,11 @@ def toy(monkeypatch):
     def make(**options):
         monkeypatch.setitem(BACKBONES, "toy", Backbone("toy", cam="features", stride=16))
         torch.manual_seed(0)
-        return Toy(**options).eval(), {"backbone": "toy", "normalisation": ((0,) * 3, (1,) * 3), "classes": list(CLASSES)}
+        return Toy(**options).eval(), {
+            "backbone": "toy",
+            "normalisation": ((0,) * 3, (1,) * 3),
+            "classes": list(CLASSES),
+        }
 
     return make
 
@@ -187,7 +191,9 @@ def test_batches_do_not_matter_and_no_target_means_the_class_called():
     with torch.no_grad():
         called = model(normalise(to_float(images), *normalisation("mobilenetv3_large_100"))).argmax(1)
     whole = explain(images, called.tolist())
-    assert np.allclose(whole, np.concatenate([explain(images[i : i + 1], called[i : i + 1]) for i in range(5)]), atol=1e-4)
+    assert np.allclose(
+        whole, np.concatenate([explain(images[i : i + 1], called[i : i + 1]) for i in range(5)]), atol=1e-4
+    )
     assert np.allclose(whole, explain(images, batch_size=2), atol=1e-4)
     assert explain(images[:0]).shape == (0, 64, 64)
 

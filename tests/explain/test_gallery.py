@@ -32,4 +32,6 @@ def test_resizing_keeps_what_lies_where():
     assert resized(maps, 4) is maps
     small, large = resized(maps, 2)[0], resized(maps, 8)[0]
     assert small[0, 0] == small.max() > 0 and small[1, 1] == 0
-    assert np.unravel_index(large.argmax(), large.shape) in {(0, 0), (0, 1), (1, 0), (1, 1)} and large[4:, 4:].max() == 0
+    assert (
+        np.unravel_index(large.argmax(), large.shape) in {(0, 0), (0, 1), (1, 0), (1, 1)} and large[4:, 4:].max() == 0
+    )

@@ -30,7 +30,15 @@ def generator(seed=0):
 
 
 def batches(images, y, **options):
-    options = {"size": 16, "batch_size": 4, "augmentation": NONE, "balance": 0, "mixup": 0, "seed": 3, **PLAIN} | options
+    options = {
+        "size": 16,
+        "batch_size": 4,
+        "augmentation": NONE,
+        "balance": 0,
+        "mixup": 0,
+        "seed": 3,
+        **PLAIN,
+    } | options
     return TrainingBatches(images, np.arange(len(images)), np.asarray(y), **options)
 
 
@@ -119,7 +127,9 @@ def test_labels_follow_their_images_and_mixup_keeps_them_a_distribution():
         assert torch.equal((x[:, 0, 0, 0] * 255).round().long(), target.argmax(1))
     for x, target in batches(images, y, size=4, mixup=1.0):
         assert torch.allclose(target.sum(1), torch.ones(4))
-        assert torch.allclose(x[:, 0, 0, 0] * 255, target @ torch.arange(7.0), atol=1e-3)  # pixels mixed by the same share
+        assert torch.allclose(
+            x[:, 0, 0, 0] * 255, target @ torch.arange(7.0), atol=1e-3
+        )  # pixels mixed by the same share
 
 
 def test_plain_batches_hold_every_row_once_in_order():

@@ -34,7 +34,9 @@ def test_test_time_augmentation_makes_the_answer_the_same_for_every_orientation(
     model, config = inference.load(run / "models" / "baseline_cnn", "cpu")
     images = toy()[0].images[:4]
     turned = np.rot90(images, axes=(1, 2)).copy()
-    assert np.allclose(inference.predict(model, config, images, 8), inference.predict(model, config, turned, 8), atol=1e-5)
+    assert np.allclose(
+        inference.predict(model, config, images, 8), inference.predict(model, config, turned, 8), atol=1e-5
+    )
 
 
 def test_views_are_eight_different_ones():

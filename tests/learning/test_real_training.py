@@ -16,7 +16,9 @@ def test_a_short_training_on_real_images_beats_chance(real_data, tmp_path):
     index, problems = readers.read(root, "ham10000")
     assert len(index) == 10_015 and problems.empty
     lesions = index.drop_duplicates("lesion_id").groupby("dx").head(60)["lesion_id"]
-    index = index[index["lesion_id"].isin(lesions)].reset_index(drop=True)  # whole lesions, rare classes nearly as often
+    index = index[index["lesion_id"].isin(lesions)].reset_index(
+        drop=True
+    )  # whole lesions, rare classes nearly as often
     store = pixels.build(index, root, tmp_path, 32, "squash")
     assert store.failures.empty
     pairs = duplicates.near_duplicates(store.images, index["image_id"])
@@ -30,4 +32,6 @@ def test_a_short_training_on_real_images_beats_chance(real_data, tmp_path):
     scores = metrics.overall(predictions.targets(scored), predictions.probabilities(scored))
     assert scores["macro_auc"] > 0.65 and scores["balanced_accuracy"] > 1.5 / len(CLASSES)
     assert np.isfinite(list(scores.values())).all()
-    assert scores["balanced_accuracy"] == pytest.approx(metrics.per_class(predictions.targets(scored), predictions.probabilities(scored))["recall"].mean())
+    assert scores["balanced_accuracy"] == pytest.approx(
+        metrics.per_class(predictions.targets(scored), predictions.probabilities(scored))["recall"].mean()
+    )

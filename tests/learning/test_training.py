@@ -26,7 +26,9 @@ class Stop(KeyboardInterrupt):  # not an Exception, as a kill would be
     pass
 
 
-@pytest.mark.parametrize("name, settings", [("baseline_cnn", {}), (SMALL, {"schedule": "plateau", "mixup": 0.2, "drop_rate": 0.5})])
+@pytest.mark.parametrize(
+    "name, settings", [("baseline_cnn", {}), (SMALL, {"schedule": "plateau", "mixup": 0.2, "drop_rate": 0.5})]
+)
 def test_a_run_stopped_after_an_epoch_ends_as_if_it_had_not_been(tmp_path, monkeypatch, name, settings):
     pixels, table = toy()
     whole = fit(name, pixels, table, study(**settings), tmp_path / "whole", "cpu")
@@ -57,7 +59,10 @@ def test_a_finished_training_is_reused_and_another_setting_trains_again(tmp_path
         patch.setattr(training, "_train", lambda *a: pytest.fail("trained again"))
         again = fit("baseline_cnn", pixels, table, study(epochs=1, backbones=("baseline_cnn", SMALL)), tmp_path, "cpu")
     assert again.config == first.config
-    assert fit("baseline_cnn", pixels, table, study(epochs=1, lr=1e-4), tmp_path, "cpu").config["fingerprint"] != first.config["fingerprint"]
+    assert (
+        fit("baseline_cnn", pixels, table, study(epochs=1, lr=1e-4), tmp_path, "cpu").config["fingerprint"]
+        != first.config["fingerprint"]
+    )
 
 
 def test_the_fingerprint_knows_the_split_and_the_pixels_but_not_the_test_set():
@@ -80,7 +85,9 @@ def test_it_learns_and_keeps_the_best_epoch(tmp_path):
 
 def test_training_stops_when_validation_gets_no_better(tmp_path, monkeypatch):
     scores = iter([0.5, 0.4, 0.45, 0.9])
-    monkeypatch.setattr(callbacks, "validation_scores", lambda y, p: {"balanced_accuracy": next(scores), "macro_auc": 0.5})
+    monkeypatch.setattr(
+        callbacks, "validation_scores", lambda y, p: {"balanced_accuracy": next(scores), "macro_auc": 0.5}
+    )
     pixels, table = toy()
     done = fit("baseline_cnn", pixels, table, study(epochs=10, patience=2), tmp_path, "cpu")
     assert list(done.history["balanced_accuracy"]) == [0.5, 0.4, 0.45] and done.config["best_epoch"] == 1
@@ -111,7 +118,10 @@ def test_the_global_generator_is_left_as_it_was(tmp_path):
 
 
 def test_bf16_trains_to_nearly_the_same_loss(tmp_path):
-    losses = [fit("baseline_cnn", *toy(), study(precision=p), tmp_path / p, "cpu").history["train_loss"] for p in ("fp32", "bf16")]
+    losses = [
+        fit("baseline_cnn", *toy(), study(precision=p), tmp_path / p, "cpu").history["train_loss"]
+        for p in ("fp32", "bf16")
+    ]
     assert np.allclose(*losses, rtol=0.05)  # bf16 keeps eight bits
 
 

@@ -24,8 +24,9 @@ def scores(n: int = 210, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def table() -> pd.DataFrame:
     ids = [f"ISIC_{i}" for i in range(210)]
-    rows = pd.DataFrame({"image_id": ids, "lesion_id": ids, "dataset": "ham10000", "split": "test",
-                         "y_true": CLASSES * 30})
+    rows = pd.DataFrame(
+        {"image_id": ids, "lesion_id": ids, "dataset": "ham10000", "split": "test", "y_true": CLASSES * 30}
+    )
     return pd.concat([predictions.build(rows, scores(seed=i)[1], name) for i, name in enumerate(MODELS)])
 
 
@@ -88,11 +89,15 @@ def test_melanoma_precision_recall_shows_prevalence():
 
 
 def test_leaderboard_dots_are_the_values_and_na_is_named():
-    board = pd.DataFrame([["ensemble", 0.8, 0.95], ["resnet50", 0.7, np.nan]],
-                         columns=["model", "macro_f1", "macro_auc"])
+    board = pd.DataFrame(
+        [["ensemble", 0.8, 0.95], ["resnet50", 0.7, np.nan]], columns=["model", "macro_f1", "macro_auc"]
+    )
     ax = drawn(lambda ax: classification.plot_leaderboard(board, names=["macro_f1", "macro_auc"], ax=ax))
-    f1, auc = [np.ma.getdata(dots.get_offsets()).tolist() for dots in ax.collections
-               if isinstance(dots, PathCollection) and len(dots.get_offsets())]
+    f1, auc = [
+        np.ma.getdata(dots.get_offsets()).tolist()
+        for dots in ax.collections
+        if isinstance(dots, PathCollection) and len(dots.get_offsets())
+    ]
     assert f1 == [[0.8, 0], [0.7, 1]]
     assert auc[0] == [0.95, 0]
     assert [text.get_text() for text in ax.texts] == ["NA: Macro AUC"]
@@ -102,9 +107,14 @@ def test_leaderboard_dots_are_the_values_and_na_is_named():
 
 
 def test_drop_joins_the_two_values_of_its_metric():
-    drop = pd.DataFrame([["resnet50", "macro_f1", 0.7, 0.4, 0.3], ["resnet50", "accuracy", 0.9, 0.6, 0.3],
-                         ["ensemble", "macro_f1", 0.8, np.nan, np.nan]],
-                        columns=["model", "metric", "internal", "external", "drop"])
+    drop = pd.DataFrame(
+        [
+            ["resnet50", "macro_f1", 0.7, 0.4, 0.3],
+            ["resnet50", "accuracy", 0.9, 0.6, 0.3],
+            ["ensemble", "macro_f1", 0.8, np.nan, np.nan],
+        ],
+        columns=["model", "metric", "internal", "external", "drop"],
+    )
     ax = drawn(lambda ax: classification.plot_drop(drop, metric="macro_f1", ax=ax))
     assert [list(one.get_xdata()) for one in ax.get_lines()][0] == [0.7, 0.4]
     assert [text.get_text() for text in ax.texts] == ["−0.300", "NA", "change"]

@@ -14,15 +14,17 @@ from .checks import drawn, legend
 @pytest.fixture
 def index() -> pd.DataFrame:
     """Ten images: 4 nv, 3 mel, 2 bcc of one lesion, 1 vasc; gaps in age, sex, site and confirmation."""
-    return pd.DataFrame({
-        "dx": ["nv"] * 4 + ["mel"] * 3 + ["bcc"] * 2 + ["vasc"],
-        "lesion_id": [*"abcdefg", "h", "h", "i"],
-        "split": ["train", "train", "val", "test", "train", "train", "test", "val", "val", "external"],
-        "age": [30, 40, 50, np.nan, 60, 70, 80, 55, 55, np.nan],
-        "sex": ["male", "female", None, "male", "female", "female", "male", "male", "male", None],
-        "site": ["back", "back", "face", None, "back", "face", "back", "face", "face", "hand"],
-        "dx_type": ["follow_up", "histo", "histo", None, *["histo"] * 5, "consensus"],
-    })
+    return pd.DataFrame(
+        {
+            "dx": ["nv"] * 4 + ["mel"] * 3 + ["bcc"] * 2 + ["vasc"],
+            "lesion_id": [*"abcdefg", "h", "h", "i"],
+            "split": ["train", "train", "val", "test", "train", "train", "test", "val", "val", "external"],
+            "age": [30, 40, 50, np.nan, 60, 70, 80, 55, 55, np.nan],
+            "sex": ["male", "female", None, "male", "female", "female", "male", "male", "male", None],
+            "site": ["back", "back", "face", None, "back", "face", "back", "face", "face", "hand"],
+            "dx_type": ["follow_up", "histo", "histo", None, *["histo"] * 5, "consensus"],
+        }
+    )
 
 
 def widths(ax, colour: str) -> list[float]:
@@ -66,10 +68,13 @@ def test_sex_sums_to_a_hundred_with_missing(index):
     np.testing.assert_allclose(np.sum(shares, axis=0), [0, 100, 0, 0, 100, 100, 100])
 
 
-@pytest.mark.parametrize(("plot", "rows", "cells"), [
-    (counts.plot_site, ["back", "face", "hand", "missing"], {("back", "nv"): "2", ("missing", "nv"): "1"}),
-    (counts.plot_confirmation, ["histo", "consensus", "follow_up", "missing"], {("histo", "mel"): "3"}),
-])
+@pytest.mark.parametrize(
+    ("plot", "rows", "cells"),
+    [
+        (counts.plot_site, ["back", "face", "hand", "missing"], {("back", "nv"): "2", ("missing", "nv"): "1"}),
+        (counts.plot_confirmation, ["histo", "consensus", "follow_up", "missing"], {("histo", "mel"): "3"}),
+    ],
+)
 def test_heat_tables_hold_counts(index, plot, rows, cells):
     ax = drawn(lambda ax: plot(index, ax=ax))
     assert [label.get_text() for label in ax.get_yticklabels()] == rows

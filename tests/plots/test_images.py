@@ -29,7 +29,9 @@ def test_sample_sheet_has_a_row_a_class_in_its_colour():
     titles = {"nv": ["ISIC_1", "ISIC_2"], "mel": ["ISIC_3"]}
     ax = drawn(lambda ax: images.plot_sample_sheet(samples, titles=titles, ax=ax))
     assert {label.get_text(): label.get_color() for label in ax.get_yticklabels()} == {
-        "mel": style.CLASS_COLOURS["mel"], "nv": style.CLASS_COLOURS["nv"]}
+        "mel": style.CLASS_COLOURS["mel"],
+        "nv": style.CLASS_COLOURS["nv"],
+    }
     assert [label.get_text() for label in ax.get_yticklabels()] == ["mel", "nv"]
     assert [int(picture.get_array()[0, 0, 0]) for picture in ax.get_images()] == [3, 1, 2]
     assert [text.get_text() for text in ax.texts] == ["ISIC_3", "ISIC_1", "ISIC_2"]
@@ -46,15 +48,21 @@ def test_cam_panel_lays_maps_over_images_and_colours_calls():
     maps = {"resnet50": [np.zeros((4, 4)), np.eye(4)], "ensemble": [np.ones((4, 4)), np.zeros((4, 4))]}
     before = {name: np.array(values) for name, values in maps.items()}
     calls = {"resnet50": ["mel", "nv"], "ensemble": ["nv", "nv"]}
-    ax = drawn(lambda ax: images.plot_cam_panel([image(1), image(2)], maps, rows=["x", "y"],
-                                                truth=["mel", "nv"], calls=calls, ax=ax))
+    ax = drawn(
+        lambda ax: images.plot_cam_panel(
+            [image(1), image(2)], maps, rows=["x", "y"], truth=["mel", "nv"], calls=calls, ax=ax
+        )
+    )
     overlays = [one for one in ax.get_images() if one.get_array().ndim == 2]
     assert len(ax.get_images()) == 6 + 4
     np.testing.assert_array_equal(overlays[2].get_array(), np.eye(4))
     np.testing.assert_allclose(overlays[2].get_alpha(), images.MAP_OPACITY * np.eye(4))
     assert overlays[2].get_clim() == (0, 1)  # one scale for all, so that maps compare
     assert [(text.get_text(), to_hex(text.get_color())) for text in ax.texts[:3]] == [
-        ("mel", "#000000"), ("mel", images.RIGHT), ("nv", images.WRONG.lower())]
+        ("mel", "#000000"),
+        ("mel", images.RIGHT),
+        ("nv", images.WRONG.lower()),
+    ]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["image", "ResNet-50", "Ensemble"]
     for name, values in maps.items():
         np.testing.assert_array_equal(values, before[name])

@@ -8,10 +8,15 @@ from lesionkit.plots import learning
 
 from .checks import drawn, line
 
-HISTORY = pd.DataFrame({
-    "epoch": [0, 1, 2, 3], "train_loss": [2.0, 1.5, 1.2, 1.0], "valid_loss": [1.9, 1.6, 1.5, 1.6],
-    "balanced_accuracy": [0.2, 0.5, 0.4, 0.5], "lr": [1e-4, 1e-3, 5e-4, 1e-5],
-})
+HISTORY = pd.DataFrame(
+    {
+        "epoch": [0, 1, 2, 3],
+        "train_loss": [2.0, 1.5, 1.2, 1.0],
+        "valid_loss": [1.9, 1.6, 1.5, 1.6],
+        "balanced_accuracy": [0.2, 0.5, 0.4, 0.5],
+        "lr": [1e-4, 1e-3, 5e-4, 1e-5],
+    }
+)
 
 
 def test_loss_draws_both_curves_and_the_kept_epoch():

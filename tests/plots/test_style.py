@@ -14,12 +14,8 @@ from lesionkit.plots import style
 
 # Machado, Oliveira and Fernandes (2009), severity 1.0; they act on linear RGB.
 DEFICIENCIES = {
-    "protanopia": [[0.152286, 1.052583, -0.204868],
-                   [0.114503, 0.786281, 0.099216],
-                   [-0.003882, -0.048116, 1.051998]],
-    "deuteranopia": [[0.367322, 0.860646, -0.227968],
-                     [0.280085, 0.672501, 0.047413],
-                     [-0.011820, 0.042940, 0.968881]],
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
 }
 TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
 WHITE = np.array([0.9505, 1.0, 1.089])
@@ -78,6 +74,8 @@ def test_metric_labels_fall_back_to_words():
 
 
 def test_plots_load_no_torch():
-    code = ("import sys; from lesionkit.plots import classification, counts, images, learning; "
-            "assert 'torch' not in sys.modules, 'torch was loaded'")
+    code = (
+        "import sys; from lesionkit.plots import classification, counts, images, learning; "
+        "assert 'torch' not in sys.modules, 'torch was loaded'"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

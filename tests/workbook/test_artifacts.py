@@ -27,14 +27,23 @@ def opened(tmp_path):
     given = books.write_study(tmp_path)
 
     def opened(notebook="03_ensemble", **more):
-        return Run.open(**{"study": given["study"], "data": given["data"], "out": given["out"], "notebook": notebook} | more)
+        return Run.open(
+            **{"study": given["study"], "data": given["data"], "out": given["out"], "notebook": notebook} | more
+        )
 
     return opened
 
 
 def predicted(model, ids=("a", "b")):
     p = np.full((len(ids), 7), 1 / 7, np.float32)
-    facts = {"image_id": ids, "lesion_id": ids, "dataset": "ham10000", "split": "test", "y_true": CLASSES[0], "model": model}
+    facts = {
+        "image_id": ids,
+        "lesion_id": ids,
+        "dataset": "ham10000",
+        "split": "test",
+        "y_true": CLASSES[0],
+        "model": model,
+    }
     return pd.DataFrame(facts | dict(zip(PROBABILITIES, p.T)))
 
 

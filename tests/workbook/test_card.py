@@ -14,7 +14,12 @@ from lesionkit.workbook.artifacts import MissingInput, Run
 def run(tmp_path):
     (tmp_path / "two.toml").write_text('phantoms = 60\nbackbones = ["baseline_cnn", "resnet50"]\ntitle = "Two"\n')
     run = Run.open(str(tmp_path / "two.toml"), "06_report", out=str(tmp_path / "out"))
-    inside = pd.DataFrame([{"model": m, **dict.fromkeys(METRICS, v)} for m, v in [("resnet50", 0.7), ("ensemble", 0.6), ("baseline_cnn", 0.5)]])
+    inside = pd.DataFrame(
+        [
+            {"model": m, **dict.fromkeys(METRICS, v)}
+            for m, v in [("resnet50", 0.7), ("ensemble", 0.6), ("baseline_cnn", 0.5)]
+        ]
+    )
     outside = inside.assign(**{m: inside[m] - 0.25 for m in METRICS}, source="all", scc="merged")
     others = outside.assign(scc="without", **dict.fromkeys(METRICS, 0.9))
     (run.folder / "tables").mkdir()
@@ -48,7 +53,9 @@ def test_the_model_card_takes_its_numbers_from_the_tables_and_says_what_it_is_no
 def test_the_summary_is_a_table_with_a_row_a_model(run):
     lines = card.summary(card.leaderboard(run)).splitlines()
     assert len(lines) == 5 and len({line.count("|") for line in lines}) == 1
-    assert lines[2].startswith("| resnet50 | none | 96 | 1 | 0.700 | 0.450 |") and lines[3].startswith("| ensemble |  |  |  | 0.600 | 0.350 |")
+    assert lines[2].startswith("| resnet50 | none | 96 | 1 | 0.700 | 0.450 |") and lines[3].startswith(
+        "| ensemble |  |  |  | 0.600 | 0.350 |"
+    )
 
 
 def test_what_is_missing_is_named_with_the_notebook_that_makes_it(run):

@@ -21,7 +21,9 @@ def notebook(folder, *cells):
 
 def test_a_notebook_runs_in_its_folder_with_its_parameters_and_this_python(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "/usr/bin:/bin")  # as where the environment was not activated
-    source = notebook(tmp_path, "import sys, os, json", "print(json.dumps([sys.executable, os.getcwd(), study, overrides]))")
+    source = notebook(
+        tmp_path, "import sys, os, json", "print(json.dumps([sys.executable, os.getcwd(), study, overrides]))"
+    )
     target = tmp_path / "out" / "03_ensemble.ipynb"
     execution.execute(source, target, GIVEN)
     book = json.loads(target.read_text())
@@ -36,7 +38,9 @@ def test_a_failed_notebook_is_kept_beside_the_last_good_one(tmp_path):
     target = tmp_path / "out" / "03_ensemble.ipynb"
     target.parent.mkdir()
     target.write_text("the last good one")
-    with pytest.raises(execution.NotebookFailed, match=r"In \[4\] raised KeyError: 'no such thing'\n.*03_ensemble.failed.ipynb"):
+    with pytest.raises(
+        execution.NotebookFailed, match=r"In \[4\] raised KeyError: 'no such thing'\n.*03_ensemble.failed.ipynb"
+    ):
         execution.execute(source, target, GIVEN)
     assert target.read_text() == "the last good one"
     assert sorted(file.name for file in target.parent.iterdir()) == ["03_ensemble.failed.ipynb", "03_ensemble.ipynb"]

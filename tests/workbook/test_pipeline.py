@@ -71,7 +71,9 @@ def test_a_study_runs_once_in_order_and_then_costs_nothing(finished, toy):
     assert (toy.outputs / "report" / "index.html").exists()
     manifest = read_manifest(toy.outputs)
     assert all((toy.outputs / path).exists() for path in manifest["artifacts"])
-    assert {"notebooks/03_ensemble.ipynb", "tables/03_leaderboard.csv", "report/index.html"} <= set(manifest["artifacts"])
+    assert {"notebooks/03_ensemble.ipynb", "tables/03_leaderboard.csv", "report/index.html"} <= set(
+        manifest["artifacts"]
+    )
     assert list(manifest["steps"]) == sorted([*ALL, "report"])
 
 
@@ -128,7 +130,7 @@ def test_another_backbone_is_trained_alone(toy):
 
 def test_a_notebook_that_changes_is_run_again_and_what_it_no_longer_makes_goes(toy):
     kept = read_manifest(toy.outputs)["artifacts"].keys()
-    edit(toy.given["notebooks"] / "01_eda.ipynb", r'\"counts\"', r'\"classes\"')
+    edit(toy.given["notebooks"] / "01_eda.ipynb", r"\"counts\"", r"\"classes\"")
     assert toy.stale() == {"01_eda": "the notebook changed"}
     assert toy.run() == ["01_eda", "06_report"]  # the second read that table, among others
     made = read_manifest(toy.outputs)["artifacts"].keys()
@@ -161,7 +163,9 @@ def test_results_made_by_hand_with_other_settings_are_not_taken_for_the_study_s(
     given = {key: value for key, value in toy.given.items() if key != "notebooks"} | {"overrides": ["epochs=9"]}
     books.run_here(toy.given["notebooks"] / "03_ensemble.ipynb", toy.folder / "scratch.ipynb", given)
     assert "made with other settings" in toy.stale()["03_ensemble"]
-    books.run_here(toy.given["notebooks"] / "03_ensemble.ipynb", toy.folder / "scratch.ipynb", given | {"overrides": []})
+    books.run_here(
+        toy.given["notebooks"] / "03_ensemble.ipynb", toy.folder / "scratch.ipynb", given | {"overrides": []}
+    )
     assert toy.stale() == {}
 
 
@@ -206,7 +210,11 @@ def test_two_runs_in_one_folder_are_told_apart(toy):
 def test_phantoms_belong_to_the_first_notebook(tmp_path, monkeypatch):
     toy = Toy(tmp_path)
     (tmp_path / "toy.toml").write_text('backbones = ["resnet50"]\nphantoms = 30\n')
-    cells = ['run.data.mkdir(parents=True, exist_ok=True)', '(run.data / "labels.csv").write_text("image_id,dx\\na,mel\\n")', *books.CELLS["01_eda"]]
+    cells = [
+        "run.data.mkdir(parents=True, exist_ok=True)",
+        '(run.data / "labels.csv").write_text("image_id,dx\\na,mel\\n")',
+        *books.CELLS["01_eda"],
+    ]
     books.write_notebook(tmp_path / "notebooks", "01_eda", cells)
     monkeypatch.setattr(execution, "execute", toy.execute)
     toy.given["data"] = ""

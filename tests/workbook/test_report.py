@@ -15,7 +15,13 @@ def page(tmp_path_factory):
     """The report of a run in which notebook 03 has made one thing of each kind and 01 has not been run."""
     given = books.write_study(tmp_path_factory.mktemp("report"))
     run = Run.open(given["study"], "03_ensemble", data=given["data"], out=given["out"])
-    board = {"model": ["<i>a</i>", "b"], "n": [3, 12], "macro_auc": [0.51234, None], "p_value": [1e-7, 0.0], "size_px": [64, None]}
+    board = {
+        "model": ["<i>a</i>", "b"],
+        "n": [3, 12],
+        "macro_auc": [0.51234, None],
+        "p_value": [1e-7, 0.0],
+        "size_px": [64, None],
+    }
     run.table(pd.DataFrame(board), "leaderboard")
     run.figure(Figure().subplots(), "roc")
     run.text("# Card\n\n<script>alert(1)</script>\n\n| a | b |\n|---|--:|\n| x | 1 |\n", "card")
@@ -29,7 +35,11 @@ def page(tmp_path_factory):
 def test_every_link_of_the_page_leads_to_a_file_or_a_section(page):
     html = page.read_text()
     links = re.findall(r'(?:href|src)="([^"]+)"', html)
-    assert "../figures/03_roc.png" in links and "../tables/03_leaderboard.tex" in links and "../figures/03_roc.pdf" in links
+    assert (
+        "../figures/03_roc.png" in links
+        and "../tables/03_leaderboard.tex" in links
+        and "../figures/03_roc.pdf" in links
+    )
     for link in links:
         assert f'id="{link[1:]}"' in html if link.startswith("#") else (page.parent / link).is_file(), link
 
@@ -63,7 +73,9 @@ def test_the_page_says_what_ran_and_what_did_not(page):
 
 
 def test_the_page_and_the_notebooks_are_in_the_manifest(page):
-    made = [path for path, entry in read_manifest(page.parents[1])["artifacts"].items() if entry["notebook"] == "report"]
+    made = [
+        path for path, entry in read_manifest(page.parents[1])["artifacts"].items() if entry["notebook"] == "report"
+    ]
     assert made == ["report/index.html", "report/notebooks/03_ensemble.html"]
 
 
@@ -71,7 +83,9 @@ def test_a_notebook_that_has_not_changed_is_not_converted_again(page, monkeypatc
     monkeypatch.setattr(report, "_notebook_html", lambda notebook: pytest.fail("converted again"))
     run = page.parents[1]
     step = pipeline.Step("03_ensemble", source=Path(run.parents[1] / "notebooks" / "03_ensemble.ipynb"))
-    assert report._notebook_pages(run, read_manifest(run), [step]) == [run / "report" / "notebooks" / "03_ensemble.html"]
+    assert report._notebook_pages(run, read_manifest(run), [step]) == [
+        run / "report" / "notebooks" / "03_ensemble.html"
+    ]
 
 
 def test_a_long_table_is_cut_and_says_so(tmp_path):
