@@ -120,3 +120,12 @@ def test_drop_joins_the_two_values_of_its_metric():
     assert [text.get_text() for text in ax.texts] == ["−0.300", "NA", "change"]
     assert to_hex(ax.get_lines()[0].get_color()) == style.model_colour("resnet50").lower()
     assert ax.get_xlabel() == "Macro F1"
+
+
+def test_inside_outside_has_a_dot_a_model_at_its_two_values():
+    values = {"balanced_accuracy_in": [0.6, 0.7, 0.5], "balanced_accuracy_out": [0.3, 0.4, 0.45]}
+    ax = classification.plot_inside_outside(pd.DataFrame({"model": MODELS, **values}))
+    dots = [c for c in ax.collections if isinstance(c, PathCollection)]
+    assert [tuple(np.round(dot.get_offsets()[0], 3)) for dot in dots] == [(0.6, 0.3), (0.7, 0.4), (0.5, 0.45)]
+    assert [to_hex(dot.get_facecolor()[0]).upper() for dot in dots] == [style.model_colour(name).upper() for name in MODELS]
+    assert "internal" in ax.get_xlabel() and "external" in ax.get_ylabel()
