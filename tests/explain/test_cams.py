@@ -13,8 +13,8 @@ from lesionkit.data.records import CLASSES
 from lesionkit.explain.cams import FEWEST_POSITIONS, cam_layer, ensemble_map, grad_cam
 from lesionkit.learning import backbones
 from lesionkit.learning.backbones import BACKBONES, Backbone, backbone, normalisation
-from lesionkit.learning.networks import build
 from lesionkit.learning.batches import normalise, to_float
+from lesionkit.learning.networks import build
 
 PLANTED = CLASSES.index("bkl")
 

@@ -127,5 +127,7 @@ def test_inside_outside_has_a_dot_a_model_at_its_two_values():
     ax = classification.plot_inside_outside(pd.DataFrame({"model": MODELS, **values}))
     dots = [c for c in ax.collections if isinstance(c, PathCollection)]
     assert [tuple(np.round(dot.get_offsets()[0], 3)) for dot in dots] == [(0.6, 0.3), (0.7, 0.4), (0.5, 0.45)]
-    assert [to_hex(dot.get_facecolor()[0]).upper() for dot in dots] == [style.model_colour(name).upper() for name in MODELS]
+    assert [to_hex(dot.get_facecolor()[0]).upper() for dot in dots] == [
+        style.model_colour(name).upper() for name in MODELS
+    ]
     assert "internal" in ax.get_xlabel() and "external" in ax.get_ylabel()
