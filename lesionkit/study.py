@@ -133,6 +133,10 @@ def load(name: str, overrides: Iterable[str] = ()) -> Study:
             for key in change.keys() & table.keys():
                 del table[key]
         _merge(values, change)
+        tables = change.get("backbone")
+        unknown = set(tables) - set(values.get("backbones", SEVEN)) if isinstance(tables, dict) else set()
+        if unknown:
+            raise StudyError(f"--set backbone.{min(unknown)}: the study has no such backbone")
     return _build(Path(name).stem, values)
 
 

@@ -53,8 +53,8 @@ def predict(
             for i in range(0, len(images), batch_size)
         )
     ]
-    p = torch.cat(batches).double()
-    return (p / p.sum(1, keepdim=True)).float().cpu().numpy()
+    p = torch.cat(batches).cpu().double()
+    return (p / p.sum(1, keepdim=True)).float().numpy()
 
 
 def dihedral_views(x: torch.Tensor, count: int) -> list[torch.Tensor]:

@@ -25,7 +25,7 @@ def build(name: str, size: int, weights: str = "none", *, weights_dir: str = "",
     backbone(name)  # an unknown name stops here
     if name == "baseline_cnn":  # has no published weights: `none` whatever was asked for
         return BaselineCNN(len(CLASSES), drop_rate), "none"
-    source, used = _source(name, weights, weights_dir)
+    source, used = initial_weights(name, weights, weights_dir)
     options = {"num_classes": len(CLASSES), "drop_rate": drop_rate, **source}
     config = timm.get_pretrained_cfg(name)
     if config is not None and config.fixed_input_size:
@@ -49,7 +49,8 @@ def _calm(classifier: nn.Module) -> None:
         classifier.reset_parameters()
 
 
-def _source(name: str, weights: str, weights_dir: str) -> tuple[dict, str]:
+def initial_weights(name: str, weights: str, weights_dir: str) -> tuple[dict, str]:
+    """Arguments for timm that load what the study asks for, and its name. Raises WeightsError where it cannot be had."""
     if weights == "none":
         return {}, "none"
     if weights == "imagenet" or (weights == "auto" and hub_reachable(name)):

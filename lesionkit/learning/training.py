@@ -111,7 +111,7 @@ def _learner(model: nn.Module, loaders: DataLoaders, study: Study, pretrained: b
 
 
 def _decay_groups(model: nn.Module, pretrained: bool) -> list[list[nn.Parameter]]:
-    """The backbone's groups, each parted into what decays and what does not (norms, biases; as timm does)."""
+    """The backbone's groups, each parted into what decays and what does not (norms and biases)."""
     groups = networks.parameter_groups(model, pretrained)
     return [[p for p in group if (p.ndim > 1) == decays] for group in groups for decays in (True, False)]
 
@@ -139,11 +139,12 @@ def _finish(
         "made_with": {"torch": torch.__version__, "timm": timm.__version__, "device": device, "machine": platform.machine()},
     }  # fmt: skip
     pd.DataFrame(journal.history).to_csv(folder / "history.csv", index=False)
-    os.replace(journal.best, folder / "weights.safetensors")
-    save(
-        folder / "config.json", lambda path: path.write_text(json.dumps(config, indent=1))
-    )  # last: says that all is there
-    journal.last.unlink()
+    if journal.best.exists():  # else a run that was stopped right here has moved it
+        (folder / "config.json").unlink(missing_ok=True)  # of an earlier training: never beside these weights
+        os.replace(journal.best, folder / "weights.safetensors")
+    text = json.dumps(config, indent=1)
+    save(folder / "config.json", lambda path: path.write_text(text))  # last: says that all is there
+    journal.last.unlink(missing_ok=True)
     return finished(folder)
 
 
@@ -159,7 +160,8 @@ def fingerprint(name: str, pixels: Pixels, table: pd.DataFrame, study: Study) ->
     rows = table.sort_values("image_id")[["image_id", "dx", "split"]].to_csv(index=False)
     settings = {key: getattr(study, key) for key in SETTINGS}
     code = sources.code_hash(Path(__file__).with_name(file) for file in TRAINED_BY)
-    parts = [name, pixels.fingerprint, rows, json.dumps(settings, sort_keys=True), code, _weights(name, study)]
+    built = repr((name, CLASSES, backbones.normalisation(name)))
+    parts = [built, pixels.fingerprint, rows, json.dumps(settings, sort_keys=True), code, _weights(name, study)]
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
 

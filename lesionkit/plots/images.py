@@ -114,6 +114,11 @@ def plot_cam_panel(
     red; truth is needed with it.
     """
     names = list(maps)
+    if not len(images):
+        ax = axes(ax, 0.6)
+        ax.set_axis_off()
+        ax.text(0, 0.5, "No such case.", va="center")
+        return ax
     cells = [[image] * (1 + len(names)) for image in images]
     overlays = [[None, *(maps[name][i] for name in names)] for i in range(len(images))]
     titles, colours = (), ()

@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from lesionkit.plots.style import SPLIT_COLOURS, WIDTH, axes, use_style
 
-TRAIN, VALIDATION = SPLIT_COLOURS["train"], SPLIT_COLOURS["test"]
+TRAIN, VALIDATION = SPLIT_COLOURS["train"], SPLIT_COLOURS["val"]
 
 
 @use_style()

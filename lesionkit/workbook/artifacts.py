@@ -19,6 +19,7 @@ from lesionkit.evidence import predictions
 from lesionkit.study import Study
 
 SYNTHETIC = "Synthetic images (phantoms): not evidence about skin"
+LEAKY = "Split by image: lesions stand on both sides, and internal figures are inflated"
 
 
 KNOWN = "data.txt"  # in a run's folder: where its images were last time; stays on this machine
@@ -54,14 +55,21 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         if not settings.synthetic:
             (folder / KNOWN).write_text(f"{root}\n")
-        write_atomically(folder / "study.json", lambda path: path.write_text(json.dumps(asdict(settings), indent=1)))
-        return cls(settings, folder, root, notebook, suffix)
+        run = cls(settings, folder, root, notebook, suffix)
+        if not run.path("study.json").exists():  # what a notebook opened by hand overrides is not the run's
+            run.save_settings()
+        return run
+
+    def save_settings(self) -> None:
+        """Write study.json, the settings that `predict` goes by."""
+        text = json.dumps(asdict(self.study), indent=1)
+        write_atomically(self.path("study.json"), lambda path: path.write_text(text))
 
     def figure(self, figure: Figure | Axes, name: str, *, gallery: bool = False) -> Figure:
         """Save as PNG and PDF under figures/, or under galleries/ where it shows images of patients' skin."""
         figure = figure.figure if isinstance(figure, Axes) else figure
-        if self.study.synthetic:
-            figure.text(0.995, -0.01, SYNTHETIC, ha="right", va="top", fontsize=7, color="0.4")  # below all else
+        if note := caveat(self.study):
+            figure.text(0.995, -0.01, note, ha="right", va="top", fontsize=7, color="0.4")  # below all else
         stem = self.path("galleries" if gallery else "figures", self._name(name))
         for ending, options in ((".png", {"dpi": 200}), (".pdf", {"metadata": {"CreationDate": None}})):
             self._write(
@@ -109,9 +117,9 @@ class Run:
         files = [self.input(f"02_train_backbone with backbone={name}", "predictions", f"{name}.parquet")
                  for name in self.study.backbones]  # fmt: skip
         table = predictions.read(files)
-        known = set(pd.read_csv(self.input("01_eda", "splits", "split.csv"))["image_id"])
-        if not set(table["image_id"]) <= known:
-            raise MissingInput("predictions/ holds images that splits/split.csv does not: run 02_train_backbone again")
+        facts = self.split().set_index("image_id")[["lesion_id", "split", "dx"]].reindex(table["image_id"])
+        if (facts.to_numpy(object) != table[["lesion_id", "split", "y_true"]].to_numpy(object)).any():
+            raise MissingInput("predictions/ are of another split than splits/split.csv: run 02_train_backbone again")
         return table
 
     def saved_table(self, maker: str, name: str) -> pd.DataFrame:
@@ -143,6 +151,11 @@ class Run:
             path.relative_to(self.folder).as_posix(): {"hash": value, **made_by} for path, value in hashes.items()
         }
         update_manifest(self.folder, "artifacts", entries)
+
+
+def caveat(study: Study) -> str:
+    """What must stand in every figure of a study; empty where nothing must."""
+    return SYNTHETIC if study.synthetic else LEAKY if study.split == "image_leaky" else ""
 
 
 def images_folder(study: Study, folder: Path, data: str) -> Path | None:

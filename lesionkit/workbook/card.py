@@ -26,7 +26,7 @@ def leaderboard(run: Run) -> pd.DataFrame:
 def _facts(run: Run, name: str) -> dict:
     config = json.loads(run.input(f"02_train_backbone with backbone={name}", "models", name, "config.json").read_text())
     return {"model": name, "weights": config["weights"], "parameters_m": round(config["parameters"] / 1e6, 1),
-            "size_px": config["study"]["size"], "views": run.study.for_backbone(name).tta, "epochs": config["best_epoch"]}  # fmt: skip
+            "size_px": config["study"]["size"], "views": run.study.for_backbone(name).tta, "best_epoch": config["best_epoch"]}  # fmt: skip
 
 
 def model_card(run: Run, board: pd.DataFrame) -> str:

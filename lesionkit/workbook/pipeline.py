@@ -48,6 +48,8 @@ def run_study(study: str, *, data: str = "", out: str = "outputs", overrides: It
     images, hashes = run.data, Hashes(run.folder / "cache" / "hashes.json")
     place = Place(run.study, run.folder, images, hashes)
     with _alone(run.folder):
+        run.save_settings()
+        _preflight([step for step in chosen if step.backbone], place)
         for step in chosen:
             try:
                 _bring_up_to_date(step, place, given, force, steps, say)
@@ -82,6 +84,19 @@ def steps_of(study: Study, notebooks: Path = NOTEBOOKS) -> list[Step]:
         names = study.backbones if file.name.startswith(TEMPLATE) else ("",)
         steps += [Step(file.stem, name, file) for name in names]
     return [*steps, REPORT]
+
+
+def _preflight(trainings: list[Step], place: Place) -> None:
+    """Before hours are spent on the first, see that the last can be trained too."""
+    place = dataclasses.replace(place, manifest=read_manifest(place.folder))
+    if all(staleness.judge(step, place).name == "fresh" for step in trainings):
+        return
+    from lesionkit.learning import preflight  # torch: seconds
+
+    try:
+        preflight.check(place.study, place.folder / "models")
+    except (ValueError, RuntimeError) as error:
+        raise StudyError(str(error)) from error
 
 
 def _chosen(steps: list[Step], only: Iterable[str]) -> list[Step]:
@@ -166,13 +181,16 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _relative(path: str, notebooks: Path) -> str:
     """A path as a kernel in notebooks/ says it: executed copies then name no folder of this machine."""
-    return Path(os.path.relpath(Path(path).resolve(), notebooks.resolve())).as_posix()
+    try:
+        return Path(os.path.relpath(Path(path).resolve(), notebooks.resolve())).as_posix()
+    except ValueError:  # on another drive of a Windows machine
+        return Path(path).resolve().as_posix()
 
 
 def _seen_from(notebooks: Path, item: str) -> str:
-    """key=value, where a relative folder of weights is one of the folder that the command was started in."""
+    """key=value, where a folder of weights is named as from notebooks/."""
     key, _, value = item.partition("=")
     value = value.strip().strip("'\"")
-    if key.strip().rpartition(".")[2] in PATHS and Path(value).is_dir() and not Path(value).is_absolute():
+    if key.strip().rpartition(".")[2] in PATHS and Path(value).is_dir():
         return f"{key}={_relative(value, notebooks)}"
     return item

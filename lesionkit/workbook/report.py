@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 import lesionkit
 from lesionkit.study import Study
-from lesionkit.workbook.artifacts import SYNTHETIC, file_hash, read_manifest, update_manifest, write_atomically
+from lesionkit.workbook.artifacts import caveat, file_hash, read_manifest, update_manifest, write_atomically
 from lesionkit.workbook.page import PAGE
 from lesionkit.workbook.staleness import Step
 
@@ -48,7 +48,7 @@ def write(study: Study, folder: Path, steps: Sequence[Step]) -> Path:
         for step in steps
     ]  # fmt: skip
     html = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(PAGE).render(
-        study=study, sections=sections, warning=SYNTHETIC if study.synthetic else "", made=_how_made(),
+        study=study, sections=sections, warning=caveat(study), made=_how_made(),
         settings={key: _setting(value) for key, value in dataclasses.asdict(study).items() if key not in ("name", "title")},
     )  # fmt: skip
     write_atomically(page, lambda path: path.write_text(html, encoding="utf-8"))

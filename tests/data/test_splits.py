@@ -15,7 +15,9 @@ def pairs(*rows):
 
 def index_of(lesions, dx="nv"):
     """An index of images i0, i1, … with these lesion ids."""
-    return pd.DataFrame({"image_id": [f"i{i}" for i in range(len(lesions))], "lesion_id": lesions, "dx": dx})
+    return pd.DataFrame(
+        {"image_id": [f"i{i}" for i in range(len(lesions))], "lesion_id": lesions, "dx": dx, "source": "elsewhere"}
+    )
 
 
 @pytest.fixture
@@ -137,6 +139,7 @@ def test_external_set_counts_each_step():
         {
             "image_id": ["h0", "h1", "e0", "e1", "e2", "e3", "e4"],
             "lesion_id": ["H0", None, "H0", "E1", "E1", None, None],
+            "source": ["HAM10000"] * 2 + ["BCN_20000"] * 3 + [None, "MSK"],
         }
     )
     before = isic.copy()
@@ -151,6 +154,15 @@ def test_external_set_counts_each_step():
     assert isic.equals(before)
     assert external_set(isic, ham, None)[1]["remaining"].tolist() == [7, 5, 4, 4]
     assert external_set(isic, ham, pairs(("e1", "h1")))[1].equals(counts)  # in either order
+
+
+def test_images_of_ham10000_stay_out_also_where_the_copy_of_it_lacks_them():
+    ham = pd.DataFrame({"image_id": ["h0"], "lesion_id": ["H0"]})
+    isic = pd.DataFrame(
+        {"image_id": ["h0", "h1", "e0"], "lesion_id": ["H0", "H1", "E0"], "source": ["HAM10000"] * 2 + ["MSK"]}
+    )
+    rows, counts = external_set(isic, ham, NO_PAIRS)
+    assert rows["image_id"].tolist() == ["e0"] and counts["removed"].tolist() == [0, 2, 0, 0]
 
 
 def test_real_counts(real_data):

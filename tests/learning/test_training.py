@@ -52,6 +52,24 @@ def test_a_run_stopped_after_an_epoch_ends_as_if_it_had_not_been(tmp_path, monke
     assert len(parts.history) == 3
 
 
+def test_a_run_stopped_while_it_was_written_up_is_finished_by_the_next(tmp_path, monkeypatch):
+    pixels, table = toy()
+    original = training.save
+
+    def stop_at_the_end(path, write):
+        if path.name == "config.json":
+            raise Stop
+        original(path, write)
+
+    monkeypatch.setattr(training, "save", stop_at_the_end)
+    with pytest.raises(Stop):
+        fit("baseline_cnn", pixels, table, study(epochs=1), tmp_path / "parts", "cpu")
+    monkeypatch.setattr(training, "save", original)
+    parts = fit("baseline_cnn", pixels, table, study(epochs=1), tmp_path / "parts", "cpu")
+    whole = fit("baseline_cnn", pixels, table, study(epochs=1), tmp_path / "whole", "cpu")
+    assert same(weights(parts.folder), weights(whole.folder)) and len(parts.history) == 1
+
+
 def test_a_finished_training_is_reused_and_another_setting_trains_again(tmp_path, monkeypatch):
     pixels, table = toy()
     first = fit("baseline_cnn", pixels, table, study(epochs=1), tmp_path, "cpu")
@@ -93,7 +111,7 @@ def test_training_stops_when_validation_gets_no_better(tmp_path, monkeypatch):
     assert list(done.history["balanced_accuracy"]) == [0.5, 0.4, 0.45] and done.config["best_epoch"] == 1
 
 
-def test_pretrained_weights_are_frozen_below_the_head_at_first(tmp_path):
+def test_pretrained_weights_are_frozen_below_the_head_at_first(tmp_path, monkeypatch):
     torch.manual_seed(0)
     start, _ = networks.build(SMALL, 32, "none")
     body = {k: v.clone() for k, v in start.state_dict().items() if not k.startswith("fc.")}
@@ -102,12 +120,16 @@ def test_pretrained_weights_are_frozen_below_the_head_at_first(tmp_path):
     pixels, table = toy()
     settings = {"weights": str(tmp_path), "frozen_epochs": 1}
     one = fit(SMALL, pixels, table, study(epochs=1, **settings), tmp_path / "one", "cpu")
+    scores = iter([0.1, 0.2, 0.3])  # so that the last epoch is the one that is kept
+    monkeypatch.setattr(
+        callbacks, "validation_scores", lambda y, p: {"balanced_accuracy": next(scores), "macro_auc": 0.5}
+    )
     three = fit(SMALL, pixels, table, study(epochs=3, patience=9, lr=3e-3, **settings), tmp_path / "three", "cpu")
     assert one.config["weights"] == f"{SMALL}.safetensors"
     learned = [k for k in body if body[k].ndim > 1]  # fastai trains norms from the first epoch
     assert all(torch.equal(weights(one.folder)[k], body[k]) for k in learned)
-    if three.config["best_epoch"] == 3:
-        assert not any(torch.equal(weights(three.folder)[k], body[k]) for k in learned)
+    assert three.config["best_epoch"] == 3
+    assert not any(torch.equal(weights(three.folder)[k], body[k]) for k in learned)
 
 
 def test_the_global_generator_is_left_as_it_was(tmp_path):

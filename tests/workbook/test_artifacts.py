@@ -132,11 +132,14 @@ def test_predictions_come_in_the_study_s_order_and_only_of_images_in_the_split(o
     run = opened()
     for name in ("densenet121", "resnet50", "an_earlier_one"):
         run.save_predictions(predicted(name), name)
-    run.save_csv(pd.DataFrame({"image_id": ["a", "b", "c"]}), "splits", "split.csv")
+    ids = ["a", "b", "c"]
+    split = pd.DataFrame({"image_id": ids, "lesion_id": ids, "split": "test", "dx": CLASSES[0], "source_dx": "AK"})
+    run.save_csv(split, "splits", "split.csv")
     assert list(dict.fromkeys(run.predictions()["model"])) == ["resnet50", "densenet121"]
-    run.save_csv(pd.DataFrame({"image_id": ["a"]}), "splits", "split.csv")
-    with pytest.raises(MissingInput, match="run 02_train_backbone again"):
-        run.predictions()
+    for other in (split.iloc[:1], split.assign(split="val"), split.assign(lesion_id="x")):
+        run.save_csv(other, "splits", "split.csv")
+        with pytest.raises(MissingInput, match="run 02_train_backbone again"):
+            run.predictions()
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):

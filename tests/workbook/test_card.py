@@ -39,7 +39,7 @@ def test_the_leaderboard_holds_every_model_inside_and_outside_with_scc_merged(ru
     assert list(board["model"]) == ["resnet50", "ensemble", "baseline_cnn"]
     assert list(board["balanced_accuracy_in"]) == [0.7, 0.6, 0.5]
     assert list(board["balanced_accuracy_out"]) == pytest.approx([0.45, 0.35, 0.25])
-    assert board.set_index("model").loc["resnet50", ["size_px", "parameters_m", "epochs"]].tolist() == [96, 2.3, 3]
+    assert board.set_index("model").loc["resnet50", ["size_px", "parameters_m", "best_epoch"]].tolist() == [96, 2.3, 3]
     assert board.set_index("model").loc["ensemble", ["weights", "size_px"]].isna().all()
 
 

@@ -1,0 +1,19 @@
+"""What can be known before hours are spent: that every backbone exists and its weights can be had."""
+
+from pathlib import Path
+
+from lesionkit.learning import networks, training
+from lesionkit.learning.backbones import backbone
+from lesionkit.study import Study
+
+
+def check(study: Study, models: Path) -> None:
+    """Raise ValueError for a backbone that timm does not know, WeightsError for one whose weights cannot be had.
+
+    `models` is the run's folder of trained models: those in it ask for no weights.
+    """
+    for name in study.backbones:
+        backbone(name)
+        own = study.for_backbone(name)
+        if name != "baseline_cnn" and own.weights not in ("auto", "none") and not training.finished(models / name):
+            networks.initial_weights(name, own.weights, own.weights_dir)
