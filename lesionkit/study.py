@@ -59,7 +59,7 @@ class Study:
     flips: bool = True  # the eight dihedral views
     rotation: float = 15.0  # degrees, either way
     crop: float = 0.6  # smallest share of the area that a random-resized crop keeps; 1 is off
-    colour: float = 0.2  # strength of brightness, contrast, saturation and hue changes; 0 is off
+    colour: float = 0.2  # strength of changes of brightness, contrast, saturation and colour cast; 0 is off
 
     tta: int = 1  # views averaged at inference: 1, or the 8 dihedral ones
 

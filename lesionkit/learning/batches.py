@@ -55,7 +55,7 @@ def dihedral(k: Tensor) -> Tensor:
 
 
 def _draw_colour(strength: float, uniform) -> tuple[Tensor, Tensor]:
-    """Brightness, contrast, saturation and hue as one matrix on RGB (n, 3, 3) and an offset (n, 3)."""
+    """Brightness, contrast, saturation and a colour cast as one matrix on RGB (n, 3, 3) and an offset (n, 3)."""
     grey = torch.tensor([0.299, 0.587, 0.114]).expand(3, 3)  # luma, ITU-R BT.601
     eye = torch.eye(3)
     saturation, contrast = (uniform(1 - strength, 1 + strength)[:, None, None] for _ in range(2))
