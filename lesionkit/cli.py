@@ -111,6 +111,29 @@ def predict(
     print(f"{out}: {len(files) - len(unreadable):,} images, {table['model'].nunique() - 1} models and their ensemble")
 
 
+@app.command()
+def evaluate(
+    tables: Annotated[
+        list[Path], typer.Argument(metavar="PREDICTIONS…", help="Parquet or CSV: image_id, p_akiec … p_vasc.")
+    ],
+    labels: Annotated[
+        Path, typer.Option("--labels", metavar="CSV", help="image_id, dx; lesion_id, split, … if known.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new folder for figures, tables and report.")],
+) -> None:
+    """Evaluate anybody's predictions as those of a study: notebooks 03, and 04 where there are external images."""
+    from lesionkit.evidence.predictions import PredictionError
+    from lesionkit.workbook import evaluation, pipeline
+
+    try:
+        folder = evaluation.evaluate(tables, labels, out)
+    except PredictionError as error:
+        _stop(error, BAD_USAGE)
+    except pipeline.RunError as error:
+        _stop(error, FAILED)
+    print(f"report: {folder / 'report' / 'index.html'}")
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """The entry point. Exit codes: 0 done, 1 failed, 2 bad usage; a user's mistake shows a message, not a traceback."""
     try:

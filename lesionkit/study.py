@@ -27,6 +27,8 @@ class Study:
     title: str = ""
     seed: int = 0
 
+    given: bool = False  # predictions are given (`lesionkit evaluate`): no image, no training, notebooks 03 and 04 only
+
     # data: phantoms are written if `phantoms` is above 0, else the folder is given with --data
     phantoms: int = 0  # how many synthetic internal images
     phantom_size: int = 96  # px
@@ -63,6 +65,10 @@ class Study:
 
     tta: int = 1  # views averaged at inference: 1, or the 8 dihedral ones
 
+    # evidence
+    folds: int = 0  # 3 or more: each backbone is also trained once a fold of training and validation; 0 is off
+    resamples: int = 2000  # of lesions, for the intervals
+
     # explanations
     explained: int = 1  # images of each class and outcome in the Grad-CAM gallery
 
@@ -97,12 +103,13 @@ RANGES = {  # smallest and largest
     "batch_size": (1, 4096), "lr": (1e-7, 1.0), "weight_decay": (0, 1), "drop_rate": (0, 0.9),
     "drop_path_rate": (0, 0.9), "label_smoothing": (0, 0.5), "mixup": (0, 10), "balance": (0, 1),
     "frozen_epochs": (0, 100), "patience": (1, 1000), "rotation": (0, 180), "crop": (0.05, 1), "colour": (0, 1),
-    "explained": (1, 20),
+    "explained": (1, 20), "folds": (0, 20), "resamples": (100, 100_000),
 }  # fmt: skip
 FIXED = (
     "name",
     "title",
     "seed",
+    "given",
     "phantoms",
     "phantom_size",
     "split",
@@ -110,6 +117,7 @@ FIXED = (
     "fit",
     "backbones",
     "backbone",
+    "resamples",
     "explained",
 )  # of the study as a whole: a [backbone.X] table cannot set them
 
@@ -187,6 +195,9 @@ def _build(name: str, values: dict) -> Study:
             raise StudyError(f"backbone.{backbone}.{fixed[0]}: holds for the whole study; set {fixed[0]} instead")
         for key, value in table.items():
             _checked(key, value)
+    few = {1, 2} & {study.folds, *(study.for_backbone(name).folds for name in study.backbone)}
+    if few:
+        raise StudyError(f"folds = {min(few)}: 0, or at least 3: one is scored, one chooses the epoch, the rest trains")
     return study
 
 

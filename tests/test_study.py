@@ -103,3 +103,10 @@ def test_a_fingerprint_sees_the_fields_it_is_asked_for():
     one, other = Study(name="a", epochs=3), Study(name="a", epochs=4)
     assert one.fingerprint() == Study(name="a", epochs=3).fingerprint() != other.fingerprint()
     assert one.fingerprint("lr", "seed") == other.fingerprint("lr", "seed")
+
+
+def test_folds_leave_one_to_score_and_one_to_choose_the_epoch(write):
+    study = load(write("[backbone.resnet50]\nfolds = 5"))
+    assert study.for_backbone("resnet50").folds == 5 and study.for_backbone("densenet121").folds == 0
+    with pytest.raises(StudyError, match="folds = 2: 0, or at least 3"):
+        load(write("[backbone.resnet50]\nfolds = 2"))

@@ -94,16 +94,22 @@ def external_set(
 
 
 def study_table(
-    internal: pd.DataFrame, inside: pd.DataFrame, external: pd.DataFrame, leaky: bool = False
+    internal: pd.DataFrame,
+    inside: pd.DataFrame,
+    external: pd.DataFrame,
+    duplicates: pd.DataFrame | None = None,
+    leaky: bool = False,
 ) -> pd.DataFrame:
     """The table that every later step reads: TABLE, a row an image, `internal` as split() gave it, then
     `external` rows.
 
-    inside: the index rows of the internal images. External images are their lesion's group. Raises
-    LeakError as assert_disjoint.
+    inside: the index rows of the internal images. duplicates: near-duplicates among the external images, which
+    join their lesions into groups. Raises LeakError as assert_disjoint.
     """
     facts = inside[["image_id", "dataset", "source", "dx", "source_dx"]]
-    outside = external.assign(lesion_id=_lesions(external), group_id=_lesions(external), split="external")
+    lesions = _lesions(external)
+    groups = _groups(external["image_id"], lesions, duplicates)
+    outside = external.assign(lesion_id=lesions, group_id=groups, split="external")
     outside["source"] = outside["source"].fillna("unknown")  # an image without metadata
     inside = internal.merge(facts, on="image_id", validate="1:1")
     table = pd.concat([inside[TABLE], outside[TABLE]], ignore_index=True)

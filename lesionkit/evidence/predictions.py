@@ -1,7 +1,8 @@
 """The table of predictions, the only thing that the evidence reads: written, read and checked here.
 
 One row an image and model: image_id, lesion_id, dataset, split, y_true (class name), model, and one float32
-probability a class, p_akiec … p_vasc, that sum to 1.
+probability a class, p_akiec … p_vasc, that sum to 1. Where known, too: group_id, the lesion or the lesions that
+near-duplicate images join, and energy, the log-sum-exp of the logits.
 """
 
 import os
@@ -16,6 +17,7 @@ from lesionkit.data.records import CLASSES
 KEYS = ("image_id", "lesion_id", "dataset", "split", "y_true", "model")
 PROBABILITIES = tuple(f"p_{name}" for name in CLASSES)
 COLUMNS = KEYS + PROBABILITIES
+OPTIONAL = ("group_id", "energy")  # lesions joined by near-duplicates; log-sum-exp of the logits
 SUM_TOLERANCE = 1e-4
 
 
@@ -38,7 +40,8 @@ def build(rows: pd.DataFrame, probabilities: np.ndarray, model: str) -> pd.DataF
         )
     named = rows if "y_true" in rows else rows.rename(columns={"dx": "y_true"})
     _require(named, [column for column in KEYS if column != "model"])
-    table = named.assign(model=model)[list(KEYS)].reset_index(drop=True)
+    kept = [column for column in ("group_id",) if column in named]
+    table = named.assign(model=model)[[*KEYS, *kept]].reset_index(drop=True)
     scores = pd.DataFrame(p.astype(np.float32), columns=list(PROBABILITIES))
     return check(pd.concat([table, scores], axis=1))
 
@@ -68,13 +71,20 @@ def targets(table: pd.DataFrame) -> np.ndarray:
     return pd.Index(CLASSES).get_indexer(table["y_true"]).astype(np.int64)
 
 
+def clusters(table: pd.DataFrame) -> np.ndarray:
+    """(n,) what resampling draws: the group of each image where the table has it, its lesion elsewhere."""
+    _require(table, ["lesion_id"])
+    return table["group_id" if "group_id" in table else "lesion_id"].to_numpy()
+
+
 def write(table: pd.DataFrame, path: Path | str) -> Path:
-    """Check `table` and write its contract columns as Parquet.
+    """Check `table` and write the columns of the contract, and the optional ones, as Parquet.
 
     Atomic: a reader sees the old file or the new one, never half of one.
     """
     path = Path(path)
-    whole = check(table)[list(COLUMNS)].astype(dict.fromkeys(PROBABILITIES, np.float32))
+    columns = [*COLUMNS, *(column for column in OPTIONAL if column in table)]
+    whole = check(table)[columns].astype(dict.fromkeys(PROBABILITIES, np.float32))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -178,7 +188,7 @@ def _check_columns(table: pd.DataFrame) -> None:
 
 
 def _check_keys(table: pd.DataFrame) -> None:
-    for column in KEYS:
+    for column in (*KEYS, *(column for column in OPTIONAL if column in table)):
         empty = int(table[column].isna().sum())
         if empty:
             raise PredictionError(f"{column} is missing in {empty} of {len(table)} rows; every row needs one")

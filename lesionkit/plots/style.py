@@ -37,6 +37,10 @@ MODEL_COLOURS = MappingProxyType(
         "mobilenetv3_large_100": "#DDAA33",
         "vit_base_patch16_224": "#882255",
         "ensemble": "#000000",
+        "ensemble_geometric": "#555555",
+        "ensemble_weighted": "#7A5C00",
+        "ensemble_stacked": "#004D66",
+        "ensemble_greedy": "#5C3D7A",
     }
 )
 MODEL_LABELS = MappingProxyType(
@@ -49,6 +53,10 @@ MODEL_LABELS = MappingProxyType(
         "mobilenetv3_large_100": "MobileNetV3-L",
         "vit_base_patch16_224": "ViT-B/16",
         "ensemble": "Ensemble",
+        "ensemble_geometric": "Ensemble (geometric)",
+        "ensemble_weighted": "Ensemble (weighted)",
+        "ensemble_stacked": "Ensemble (stacked)",
+        "ensemble_greedy": "Ensemble (greedy)",
     }
 )
 SPLIT_COLOURS = MappingProxyType(
@@ -70,6 +78,9 @@ METRIC_LABELS = MappingProxyType(
         "melanoma_auc": "Melanoma AUC",
         "melanoma_sensitivity": "Melanoma sensitivity",
         "melanoma_specificity": "Melanoma specificity",
+        "melanoma_average_precision": "Melanoma average precision",
+        "brier": "Brier score",
+        "log_loss": "Log-loss",
     }
 )
 MISSING = "#DDDDDD"
@@ -117,6 +128,14 @@ def legend_above(ax: Axes, columns: int, **options) -> None:
 def axes(ax: Axes | None, height: float, width: float = WIDTH) -> Axes:
     """`ax` itself, or the axes of a new figure of `width` × `height` inches."""
     return plt.subplots(figsize=(width, height))[1] if ax is None else ax
+
+
+def unavailable(ax: Axes | None, reason: str) -> Axes:
+    """Axes that say why there is nothing to draw."""
+    ax = axes(ax, 1.2)
+    ax.set_axis_off()
+    ax.text(0.5, 0.5, f"Not available: {reason}", ha="center", va="center", transform=ax.transAxes, color="#555555")
+    return ax
 
 
 def model_colour(name: str) -> str:

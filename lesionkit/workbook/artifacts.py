@@ -17,11 +17,13 @@ import lesionkit
 from lesionkit import study as studies
 from lesionkit.evidence import predictions
 from lesionkit.study import Study
+from lesionkit.workbook import tables
 
 SYNTHETIC = "Synthetic images (phantoms): not evidence about skin"
 LEAKY = "Split by image: lesions stand on both sides, and internal figures are inflated"
 
 
+IDS = ("image_id", "lesion_id", "group_id", "source_dx")  # text, also where they look like numbers
 KNOWN = "data.txt"  # in a run's folder: where its images were last time; stays on this machine
 
 
@@ -53,7 +55,7 @@ class Run:
         if root is None:
             raise studies.StudyError(f"study {settings.name} needs a folder of images: give it with --data DIR")
         folder.mkdir(parents=True, exist_ok=True)
-        if not settings.synthetic:
+        if not (settings.synthetic or settings.given):
             (folder / KNOWN).write_text(f"{root}\n")
         run = cls(settings, folder, root, notebook, suffix)
         if not run.path("study.json").exists():  # what a notebook opened by hand overrides is not the run's
@@ -78,14 +80,14 @@ class Run:
         return figure
 
     def table(self, table: pd.DataFrame, name: str, *, digits: int = 3) -> pd.DataFrame:
-        """Save as CSV (full precision) and LaTeX (booktabs, `digits` decimals) under tables/; returns it rounded, to be shown."""
+        """Save as CSV (full precision) and LaTeX (booktabs, `digits` decimals, intervals in brackets) under tables/.
+
+        Returns what LaTeX shows, for the notebook to show.
+        """
         stem = self.path("tables", self._name(name))
         self._write(stem.with_name(stem.name + ".csv"), lambda path: table.to_csv(path, index=False))
-        rounded = table.round(digits)
-        latex = rounded.style.hide(axis="index").format(precision=digits, na_rep="--", escape="latex")
-        latex = latex.format_index(lambda label: str(label).replace("_", r"\_"), axis="columns")
-        self._write(stem.with_name(stem.name + ".tex"), lambda path: path.write_text(latex.to_latex(hrules=True)))
-        return rounded
+        self._write(stem.with_name(stem.name + ".tex"), lambda path: path.write_text(tables.latex(table, digits)))
+        return tables.shown(table, digits)
 
     def text(self, text: str, name: str) -> str:
         """Save Markdown under tables/; returns it, to be shown."""
@@ -106,11 +108,11 @@ class Run:
 
     def split(self) -> pd.DataFrame:
         """The split table: image_id, lesion_id, group_id, dataset, source, dx, source_dx, split."""
-        return pd.read_csv(self.input("01_eda", "splits", "split.csv"), dtype={"source_dx": str})
+        return pd.read_csv(self.input("01_eda", "splits", "split.csv"), dtype=dict.fromkeys(IDS, str))
 
     def index(self) -> pd.DataFrame:
         """The index table of every image decoded: the internal ones and the candidates for the external set."""
-        return pd.read_csv(self.input("01_eda", "splits", "index.csv"))
+        return pd.read_csv(self.input("01_eda", "splits", "index.csv"), dtype=dict.fromkeys(IDS, str))
 
     def predictions(self) -> pd.DataFrame:
         """The checked predictions of the study's backbones, one table, in the order of the study."""
@@ -121,6 +123,36 @@ class Run:
         if (facts.to_numpy(object) != table[["lesion_id", "split", "y_true"]].to_numpy(object)).any():
             raise MissingInput("predictions/ are of another split than splits/split.csv: run 02_train_backbone again")
         return table
+
+    def scored(self) -> pd.DataFrame:
+        """`predictions`, and below them those of the ensembles, as notebook 03 has made them."""
+        ensembles = predictions.read(self.input("03_ensemble", "predictions", "ensembles.parquet"))
+        return pd.concat([self.predictions(), ensembles], ignore_index=True)
+
+    def versions(self, kind: str) -> pd.DataFrame:
+        """What notebook 02 has saved under predictions/<kind>/ (views, folds, unframed) of the study's backbones.
+
+        Empty, but for the column model, where it has saved nothing of the kind.
+        """
+        files = {name: self.path("predictions", kind, f"{name}.parquet") for name in self.study.backbones}
+        found = [
+            pd.read_parquet(self.input("02_train_backbone", "predictions", kind, path.name)).assign(model=name)
+            for name, path in files.items() if path.exists()
+        ]  # fmt: skip
+        return pd.concat(found, ignore_index=True) if found else pd.DataFrame({"model": []})
+
+    def save_versions(self, table: pd.DataFrame, kind: str, model: str) -> None:
+        """Save further predictions of a model as predictions/<kind>/<model>.parquet; an empty table saves nothing."""
+        if len(table):
+            path = self.path("predictions", kind, f"{model}.parquet")
+            self._write(path, lambda path: table.to_parquet(path, index=False))
+
+    def costs(self) -> pd.DataFrame:
+        """What the backbones cost, a row each, as notebook 02 has measured it; empty where it has not."""
+        files = {name: self.path("tables", f"02_cost_{name}.csv") for name in self.study.backbones}
+        found = [self.saved_table("02_train_backbone", file.stem).assign(model=name)
+                 for name, file in files.items() if file.exists()]  # fmt: skip
+        return pd.concat(found, ignore_index=True) if found else pd.DataFrame({"model": []})
 
     def saved_table(self, maker: str, name: str) -> pd.DataFrame:
         """A table that notebook `maker` saved, such as `03_leaderboard`."""
@@ -163,6 +195,8 @@ def images_folder(study: Study, folder: Path, data: str) -> Path | None:
 
     Raises StudyError where `data` is no folder. One that was there last time may be gone: most notebooks need no image.
     """
+    if study.given:
+        return folder  # nothing looks there
     if study.synthetic:
         return folder / "data" / f"phantoms_{study.phantoms}x{study.phantom_size}px_seed{study.seed}"
     if data and not Path(data).is_dir():

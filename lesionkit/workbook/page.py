@@ -48,7 +48,7 @@ th { position: sticky; top: 0; background: #fff; border-bottom: 2px solid var(--
 <b>{{ study.name }}</b>
 <ol>
 {% for section in sections %}
-<li><a href="#{{ section.step.id }}">{{ section.step.number }} {{ section.title }}</a></li>
+<li><a href="#{{ section.step.id }}">{{ section.step.prefix }} {{ section.title }}</a></li>
 {% endfor %}
 <li><a href="#made">How it was made</a></li>
 </ol>
@@ -61,7 +61,7 @@ th { position: sticky; top: 0; background: #fff; border-bottom: 2px solid var(--
 {% endif %}
 {% for section in sections %}
 <section id="{{ section.step.id }}">
-<h2>{{ section.step.number }} {{ section.title }}</h2>
+<h2>{{ section.step.prefix }} {{ section.title }}</h2>
 {% if section.ran %}
 <p class="links">The executed notebook: <a href="notebooks/{{ section.step.id }}.html">to read</a>,
 <a href="../notebooks/{{ section.step.id }}.ipynb">as .ipynb</a></p>

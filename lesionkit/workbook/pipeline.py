@@ -21,7 +21,8 @@ from lesionkit.workbook.hashes import Hashes
 from lesionkit.workbook.staleness import Place, State, Step
 
 NOTEBOOKS = Path(lesionkit.__file__).parents[1] / "notebooks"
-TEMPLATE = "02"  # runs once a backbone
+TEMPLATE = "02_"  # runs once a backbone
+EVIDENCE = ("03", "04")  # need predictions only
 PATHS = ("weights", "weights_dir")  # settings that may be folders
 REPORT = Step("report")
 
@@ -76,11 +77,13 @@ def steps_of(study: Study, notebooks: Path = NOTEBOOKS) -> list[Step]:
 
     Raises StudyError where there are none.
     """
-    files = sorted(notebooks.glob("[0-9][0-9]_*.ipynb"))
+    files = sorted(notebooks.glob("[0-9][0-9]*_*.ipynb"))
     if not files:
         raise StudyError(f"no notebooks in {notebooks}: install a copy of the repository with pip install --editable")
     steps = []
     for file in files:
+        if study.given and file.name[:2] not in EVIDENCE:
+            continue
         names = study.backbones if file.name.startswith(TEMPLATE) else ("",)
         steps += [Step(file.stem, name, file) for name in names]
     return [*steps, REPORT]
@@ -101,10 +104,10 @@ def _preflight(trainings: list[Step], place: Place) -> None:
 
 def _chosen(steps: list[Step], only: Iterable[str]) -> list[Step]:
     wanted = set(only)
-    unknown = wanted - {name for step in steps for name in (step.number, step.notebook, step.id)}
+    unknown = wanted - {name for step in steps for name in (step.number, step.prefix, step.notebook, step.id)}
     if unknown:
         raise StudyError(f"--only {min(unknown)}: use a number such as 03, or one of {', '.join(s.id for s in steps)}")
-    return [s for s in steps if not wanted or wanted & {s.number, s.notebook, s.id} or s is REPORT]
+    return [s for s in steps if not wanted or wanted & {s.number, s.prefix, s.notebook, s.id} or s is REPORT]
 
 
 def _bring_up_to_date(step: Step, place: Place, given: Mapping[str, Any], force: bool, steps: list[Step],

@@ -128,7 +128,7 @@ def _notebook_html(notebook: Path) -> str:
     body = re.sub(
         r"<script\b.*?</script>", "", body, flags=re.DOTALL
     )  # they fetch MathJax and the like from the network
-    return re.sub(r'href="(\d\d_\w+)\.ipynb"', r'href="../index.html#\1"', body)
+    return re.sub(r'href="(\d\d[a-z]?_\w+)\.ipynb"', r'href="../index.html#\1"', body)
 
 
 def _record(study: Study, folder: Path, pages: Iterable[Path]) -> None:
@@ -141,7 +141,7 @@ def _title(step: Step) -> str:
     """The notebook's first heading, without the number; and the backbone."""
     cells = json.loads(step.source.read_text(encoding="utf-8"))["cells"]
     text = "".join(cells[0]["source"]) if cells else ""
-    heading = re.match(r"#\s+(?:\d+\s*[.:·–—-]?\s*)?(.+)", text)
+    heading = re.match(r"#\s+(?:\d+[a-z]?\s*[.:·–—-]?\s*)?(.+)", text)
     title = heading[1].strip() if heading else step.notebook[3:].replace("_", " ").capitalize()
     return f"{title}: {step.backbone}" if step.backbone else title
 

@@ -17,12 +17,18 @@ READS = {
     "01": (),
     "02": ("splits/*.csv",),
     "05": ("splits/*.csv", "predictions/{backbone}.parquet", "models/{backbone}/config.json"),
-    "06": ("tables/0[1-5]_*.csv", "tables/0[1-5]_*.md"),
+    "06": ("tables/0[1-5]*_*.csv", "tables/0[1-5]*_*.md"),
 }
-READS_OTHERWISE = ("splits/*.csv", "predictions/{backbone}.parquet")
+READS_OTHERWISE = (
+    "splits/*.csv",
+    "predictions/{backbone}.parquet",
+    "predictions/*/*.parquet",  # views, folds, unframed
+    "tables/02_cost_*.csv",
+)
 SEES_IMAGES = ("01", "02", "05")
 DATA_SETTINGS = (
     "name",
+    "given",
     "title",
     "seed",
     "phantoms",
@@ -32,7 +38,7 @@ DATA_SETTINGS = (
     "size",
     "fit",
 )  # all that 01 needs
-OTHERS_SETTINGS = ("backbones", "backbone", "explained")  # no matter of the training of one backbone
+OTHERS_SETTINGS = ("backbones", "backbone", "explained", "resamples")  # no matter of the training of one backbone
 SHOWN = 3  # reasons of a kind
 
 
@@ -51,6 +57,11 @@ class Step:
     @property
     def number(self) -> str:
         return self.notebook[:2]
+
+    @property
+    def prefix(self) -> str:
+        """The number with its letter, as in the names of what it makes: 03b."""
+        return self.notebook.split("_")[0]
 
     def made(self, artifact: Mapping[str, Any]) -> bool:
         """Whether an artifact of the manifest is this step's."""

@@ -189,3 +189,12 @@ def test_the_study_table_holds_both_sets_and_refuses_a_lesion_on_both_sides():
     assert len(table) == 6 and table["group_id"].notna().all()
     with pytest.raises(LeakError, match="'A' in external and"):
         study_table(split(inside, NO_PAIRS), inside, outside.assign(lesion_id=["A", None]))
+
+
+def test_near_duplicates_join_external_lesions_into_groups():
+    inside = index_of(["A", "B", "C"]).assign(dataset="ham10000", source="HAM10000", source_dx="nv")
+    outside = pd.DataFrame({"image_id": ["x", "y", "z"], "lesion_id": ["X", "Y", None], "dx": "mel", "dataset": "isic2019",
+                            "source": "MSK", "source_dx": "MEL"})  # fmt: skip
+    table = study_table(split(inside, NO_PAIRS), inside, outside, pairs(("x", "z"))).set_index("image_id")
+    assert table.loc["x", "group_id"] == table.loc["z", "group_id"] != table.loc["y", "group_id"]
+    assert table.loc[["x", "z"], "lesion_id"].tolist() == ["X", "z"]

@@ -170,3 +170,14 @@ def test_evidence_loads_no_torch():
         "assert not {'torch', 'timm', 'fastai', 'matplotlib'} & set(sys.modules), 'torch was loaded'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_cluster_of_an_image_is_its_group_where_known_and_else_its_lesion(tmp_path):
+    described = rows(14)
+    assert predictions.clusters(table("a", described)).tolist() == described["lesion_id"].tolist()
+    grouped = table("a", described.assign(group_id="G"))
+    file = predictions.write(grouped.assign(energy=1.5), tmp_path / "a.parquet")
+    again = predictions.read(file)
+    assert set(predictions.clusters(again)) == {"G"} and again["energy"].tolist() == [1.5] * 14
+    with pytest.raises(predictions.PredictionError, match="energy is missing in 1 of 14 rows"):
+        predictions.check(again.assign(energy=again["energy"].where(again.index > 0)))

@@ -1,0 +1,184 @@
+"""`lesionkit evaluate`: the notebooks of the evidence on anybody's predictions. No image and no model is needed."""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from lesionkit.data.records import CLASSES, DATASETS
+from lesionkit.evidence import predictions
+from lesionkit.evidence.predictions import PROBABILITIES, PredictionError
+from lesionkit.workbook import pipeline
+from lesionkit.workbook.artifacts import Run
+
+SPLITS = ("val", "test", "external")
+NAMES = {
+    "image": "image_id",
+    "localization": "site",
+    "anatom_site_general": "site",
+    "age_approx": "age",
+    "y_true": "dx",
+}
+FACTS = (
+    "lesion_id",
+    "group_id",
+    "split",
+    "dataset",
+    "source",
+    "source_dx",
+    "dx_type",
+    "age",
+    "sex",
+    "site",
+)  # what labels may hold
+MARK = "evaluation.json"  # in a folder that `evaluate` has made
+
+
+def evaluate(files: Iterable[Path], labels: Path, out: Path, say: Callable[[str], None] = print) -> Path:
+    """Run notebooks 03, and 04 where there are external images, on predictions from `files`; returns the folder `out`.
+
+    files: Parquet or CSV, a row an image and model: image_id, p_akiec … p_vasc; model, or the file's name stands for it.
+    labels: CSV with image_id (or image) and dx, or one column a label of ISIC with 0 and 1; and what is known of lesion_id,
+    split (val, test, external; test where it is not given), dataset, source, age, sex, site, dx_type. Without val, nothing
+    can be fitted: thresholds, temperatures and weighted ensembles are then NA. Raises PredictionError for what does not fit.
+    """
+    out = Path(out).resolve()
+    if out.exists() and any(out.iterdir()) and not (out / MARK).exists():
+        raise PredictionError(f"--out {out}: holds something else; give a new folder, or an evaluation's")
+    facts = read_labels(Path(labels))
+    table = predictions.check(_joined(pd.concat(map(_read, map(Path, files)), ignore_index=True), facts))
+    models = list(dict.fromkeys(table["model"]))
+    _check_names(models)
+    study = _study(out, models)
+    run = Run.open(str(study), "evaluate", out=str(out.parent))
+    run.save_csv(_split(table, facts), "splits", "split.csv")
+    run.save_csv(facts, "splits", "index.csv")
+    for model in models:
+        run.save_predictions(table[table["model"] == model], model)
+    counts = table.groupby("split")["image_id"].nunique()
+    say(f"{len(models)} models; images: {', '.join(f'{n:,} {split}' for split, n in counts.items())}")
+    only = ["03", "04"] if "external" in counts else ["03"]
+    return pipeline.run_study(str(study), out=str(out.parent), only=only, say=say)
+
+
+def read_labels(file: Path) -> pd.DataFrame:
+    """A row an image: image_id, dx and FACTS, with NA for what is not known; an image without a lesion id is its own lesion."""
+    table = _read_table(file)
+    table = table.rename(columns={old: new for old, new in NAMES.items() if new not in table})
+    if "image_id" not in table:
+        raise PredictionError(f"{file}: no column image_id; it has {', '.join(table)}")
+    if "dx" not in table:
+        table = table.assign(source_dx=_from_one_hot(table, file))
+        table["dx"] = table["source_dx"].map(_classes())
+    _check_labels(table, file)
+    table = table.reindex(columns=["image_id", "dx", *FACTS])
+    lesions = table["lesion_id"].fillna(table["image_id"])
+    defaults = {
+        "lesion_id": lesions,
+        "group_id": lesions,
+        "split": "test",
+        "dataset": "evaluated",
+        "source_dx": table["dx"],
+    }
+    table = table.fillna(defaults)
+    return table.assign(source=table["source"].fillna(table["dataset"]))
+
+
+def _check_labels(table: pd.DataFrame, file: Path) -> None:
+    again = table["image_id"][table["image_id"].duplicated()]
+    if len(again):
+        raise PredictionError(f"{file}: {len(again)} rows repeat an image, first {again.iloc[0]}; keep one")
+    unknown = table.loc[~table["dx"].isin(CLASSES), ["image_id", "dx"]]
+    if len(unknown):
+        raise PredictionError(f"{file}: image {unknown.iloc[0, 0]} has the label {unknown.iloc[0, 1]}, none of {', '.join(CLASSES)}; "
+                              "remove the row or map the label")  # fmt: skip
+    wrong = table["split"].dropna() if "split" in table else pd.Series(dtype="str")
+    wrong = wrong[~wrong.isin((*SPLITS, "train"))]
+    if len(wrong):
+        raise PredictionError(f"{file}: split {wrong.iloc[0]!r} is none of train, {', '.join(SPLITS)}")
+
+
+def _read(file: Path) -> pd.DataFrame:
+    table = pd.read_parquet(file) if file.suffix == ".parquet" else _read_table(file)
+    missing = [name for name in ("image_id", *PROBABILITIES) if name not in table]
+    if missing:
+        wanted = ", ".join(("image_id", *PROBABILITIES))
+        raise PredictionError(f"{file}: missing column {', '.join(missing)}; a table of predictions has {wanted}")
+    return table if "model" in table else table.assign(model=file.stem)
+
+
+def _read_table(file: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(file, dtype={"image_id": "str", "image": "str", "lesion_id": "str"})
+    except (OSError, ValueError) as error:  # pandas' own errors derive from ValueError
+        raise PredictionError(f"{file}: no readable CSV ({error})") from error
+
+
+def _joined(table: pd.DataFrame, facts: pd.DataFrame) -> pd.DataFrame:
+    """Predictions with the labels' columns; where both say the truth they must agree."""
+    known = facts.set_index("image_id")
+    strangers = table.loc[~table["image_id"].isin(known.index), "image_id"]
+    if len(strangers):
+        count, first = strangers.nunique(), strangers.iloc[0]
+        raise PredictionError(f"{count} images of the predictions are not in the labels, first {first}; add their rows")
+    for theirs, ours in {"y_true": "dx", "split": "split", "lesion_id": "lesion_id"}.items():
+        truth = table["image_id"].map(known[ours])
+        apart = table[theirs].notna() & (table[theirs] != truth) if theirs in table else pd.Series(dtype=bool)
+        if apart.any():
+            first = table.loc[apart, "image_id"].iloc[0]
+            raise PredictionError(
+                f"predictions and labels disagree on {theirs} of {int(apart.sum())} rows, first image {first}: "
+                "correct one, or leave the column out of the predictions"
+            )
+    kept = [name for name in table if name in ("image_id", "model", "energy") or name.startswith("p_")]
+    table = table[kept].merge(
+        facts[["image_id", "lesion_id", "group_id", "dataset", "split", "dx"]].rename(columns={"dx": "y_true"}),
+        on="image_id",
+    )
+    table = table[table["split"].isin(SPLITS)]  # nothing is learned from predictions on training images
+    if not (table["split"] == "test").any():
+        raise PredictionError(
+            "no prediction is of split test; name the images to evaluate test, or leave out the column split"
+        )
+    return table
+
+
+def _split(table: pd.DataFrame, facts: pd.DataFrame) -> pd.DataFrame:
+    columns = ["image_id", "lesion_id", "group_id", "dataset", "source", "dx", "source_dx", "split"]
+    return facts.loc[facts["image_id"].isin(table["image_id"]), columns]
+
+
+def _study(out: Path, models: list[str]) -> Path:
+    """The study's TOML, in `out` and of its name: that is where its results go."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MARK).write_text(json.dumps({"models": models}))
+    file = out / f"{out.name}.toml"
+    file.write_text(
+        f"title = {json.dumps('Evaluation of ' + out.name)}\ngiven = true\nbackbones = {json.dumps(models)}\n"
+    )
+    return file
+
+
+def _check_names(models: list[str]) -> None:
+    for name in models:
+        if name.startswith("ensemble") or name != Path(name).name:
+            raise PredictionError(
+                f"model {name!r}: rename it; names that begin with ensemble are ours, and / cannot be in a file's name"
+            )
+
+
+def _classes() -> dict[str, str]:
+    labels = {label: dx for record in DATASETS.values() for label, dx in record.labels.items()}
+    return labels | {label.upper(): dx for label, dx in labels.items()}
+
+
+def _from_one_hot(table: pd.DataFrame, file: Path) -> pd.Series:
+    columns = [name for name in table if name in _classes() or name == "UNK"]
+    if not columns:
+        raise PredictionError(f"{file}: no column dx, and no column a label; it has {', '.join(table)}")
+    values = table[columns].to_numpy(float)
+    wrong = table["image_id"][values.sum(axis=1) != 1]
+    if len(wrong):
+        raise PredictionError(f"{file}: the labels of {len(wrong)} images are not one-hot, first {wrong.iloc[0]}")
+    return pd.Series([columns[k] for k in values.argmax(axis=1)], index=table.index, dtype="str")
