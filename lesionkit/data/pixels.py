@@ -7,8 +7,9 @@ the same to a model wherever it meets it.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,16 +40,24 @@ def decode(path: Path, size: int, fit: str) -> np.ndarray:
     """
     if fit not in FITS:
         raise ValueError(f"fit must be one of {', '.join(FITS)}, not {fit!r}")
+    with opened(path) as image:
+        # A JPEG can be decoded at 1/2, 1/4 or 1/8 at once; both sides stay >= 2 size for the resampling.
+        image.draft(None, (2 * size, 2 * size))
+        return to_square(to_rgb(image), size, fit)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """The image file, open; what fails within the `with` is raised as UnreadableImage."""
     try:
         with Image.open(path) as image:
-            # A JPEG can be decoded at 1/2, 1/4 or 1/8 at once; both sides stay >= 2 size for the resampling.
-            image.draft(None, (2 * size, 2 * size))
-            return np.asarray(_fit(_rgb(image), size, fit))
+            yield image
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise UnreadableImage(f"{path}: unreadable image ({error}); {REMEDY}") from error
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
+    """The image in 8-bit RGB; transparent pixels become black."""
     if image.mode.startswith("I"):  # 16-bit grey, which convert() would clip at 255
         image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
     if image.has_transparency_data:
@@ -57,14 +66,15 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _fit(image: Image.Image, size: int, fit: str) -> Image.Image:
+def to_square(image: Image.Image, size: int, fit: str) -> np.ndarray:
+    """An RGB image as uint8 (size, size, 3); `fit` as in `decode`."""
     if fit == "pad":
-        return ImageOps.pad(image, (size, size), Image.Resampling.BILINEAR, color="black")
+        return np.asarray(ImageOps.pad(image, (size, size), Image.Resampling.BILINEAR, color="black"))
     width, height = image.size
     side = min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
     box = (left, top, left + side, top + side) if fit == "crop" else None
-    return image.resize((size, size), Image.Resampling.BILINEAR, box=box, reducing_gap=3)
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box, reducing_gap=3))
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,134 @@
-"""Several models' predictions become one model's, in the same kind of table."""
+"""Several models' predictions become one model's, in the same kind of table.
+
+The plain mean is the study's primary ensemble, named before any result. The geometric mean fits nothing either.
+The other three are fitted on the validation images alone (`stacking`) and then applied to every split, so that on
+validation itself their numbers are optimistic. Members weigh by what they are called, never by their order.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from lesionkit.data.records import CLASSES
 from lesionkit.evidence import predictions as table_of
+from lesionkit.evidence import stacking
 from lesionkit.evidence.predictions import PROBABILITIES, PredictionError
+from lesionkit.evidence.stacking import CannotFit
+
+NAMES = ("ensemble", "ensemble_geometric", "ensemble_weighted", "ensemble_stacked", "ensemble_greedy")
+
+
+class Fitted(NamedTuple):
+    """The predictions of a fitted ensemble, every split, and what was fitted."""
+
+    table: pd.DataFrame
+    weights: pd.DataFrame
 
 
 def mean(predictions: pd.DataFrame, name: str = "ensemble") -> pd.DataFrame:
     """The arithmetic mean of all models' probabilities, as a table of the model `name`; nothing is fitted.
 
     Models weigh the same, and their order does not matter. The mean of one model is that model.
-    Raises PredictionError if members differ in their images or labels, or if `name` is one of them.
+    Raises PredictionError if members differ in their images or labels, or if `name` or an ensemble is one of them.
     """
+    members = _members(predictions, name)
+    return members.table(members.p.mean(axis=0), name)
+
+
+def geometric_mean(predictions: pd.DataFrame, name: str = "ensemble_geometric") -> pd.DataFrame:
+    """The geometric mean, renormalised (`stacking.geometric`); nothing is fitted. Errors as of `mean`."""
+    members = _members(predictions, name)
+    return members.table(stacking.geometric(members.p), name)
+
+
+def weighted(predictions: pd.DataFrame, name: str = "ensemble_weighted") -> Fitted:
+    """The mean with the convex weights of `stacking.convex_weights`. weights: model, weight (of sum 1).
+
+    Raises CannotFit without validation images of every class or for one member alone; else as `mean`.
+    """
+    members = _members(predictions, name)
+    return members.mixed(stacking.convex_weights(*members.validation()[:2]), name)
+
+
+def greedy(predictions: pd.DataFrame, name: str = "ensemble_greedy") -> Fitted:
+    """The mean of the picks of `stacking.greedy_weights`. weights and errors as of `weighted`."""
+    members = _members(predictions, name)
+    return members.mixed(stacking.greedy_weights(*members.validation()[:2]), name)
+
+
+def stacked(predictions: pd.DataFrame, name: str = "ensemble_stacked") -> Fitted:
+    """The regression of `stacking.stack` on the members' log-probabilities.
+
+    weights: model, given (the class whose log-probability it is), class (whose score it moves), weight; strength,
+    the chosen C, is the same in every row. Errors as of `weighted`, and of `stacking.stack`.
+    """
+    members = _members(predictions, name)
+    fitted = stacking.stack(*members.validation())
+    inputs = pd.MultiIndex.from_product([members.names, CLASSES], names=["model", "given"])
+    weights = pd.DataFrame(fitted.coef_.T, inputs, pd.Index(CLASSES, name="class")).stack().rename("weight")
+    p = fitted.predict_proba(stacking.features(members.p))
+    return Fitted(members.table(p, name), weights.reset_index().assign(strength=fitted.C))
+
+
+def every(members: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """All five ensembles of the members, tables below one another in the order of NAMES; and those left out.
+
+    The two plain means are always there; one that cannot be fitted is not, and stands in the second table:
+    ensemble, reason. Errors as of `mean`.
+    """
+    tables, left_out = [mean(members), geometric_mean(members)], []
+    for name, fit in zip(NAMES[2:], (weighted, stacked, greedy), strict=True):
+        try:
+            tables.append(fit(members).table)
+        except CannotFit as reason:
+            left_out.append({"ensemble": name, "reason": str(reason)})
+    return pd.concat(tables, ignore_index=True), pd.DataFrame(left_out, columns=["ensemble", "reason"])
+
+
+def weights_of(members: pd.DataFrame) -> pd.DataFrame:
+    """What each member weighs in the weighted and in the greedy ensemble: ensemble, model, weight.
+
+    An ensemble that cannot be fitted has no row; `every` gives the reason. Errors as of `mean`.
+    """
+    parts = []
+    for name, fit in {"ensemble_weighted": weighted, "ensemble_greedy": greedy}.items():
+        try:
+            parts.append(fit(members).weights.assign(ensemble=name))
+        except CannotFit:
+            continue
+    columns = ["ensemble", "model", "weight"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+@dataclass(frozen=True)
+class _Members:
+    names: tuple[str, ...]
+    rows: pd.DataFrame  # what is known of the n images
+    p: np.ndarray  # (M, n, 7)
+
+    def validation(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """y (v,), p (M, v, 7) and clusters (v,) of the validation images: all that a fit may see."""
+        chosen = (self.rows["split"] == "val").to_numpy()
+        rows = self.rows[chosen]
+        return table_of.targets(rows), self.p[:, chosen], table_of.clusters(rows)
+
+    def table(self, p: np.ndarray, name: str) -> pd.DataFrame:
+        return table_of.build(self.rows, p, name)
+
+    def mixed(self, weights: np.ndarray, name: str) -> Fitted:
+        mixture = np.tensordot(weights, self.p, axes=1)
+        return Fitted(self.table(mixture, name), pd.DataFrame({"model": self.names, "weight": weights}))
+
+
+def _members(predictions: pd.DataFrame, name: str) -> _Members:
     table_of.check(predictions)
-    members = {str(model): rows for model, rows in predictions.groupby("model", sort=True)}
-    if name in members:
-        raise PredictionError(f"{name!r} is already a model of the table and would count twice; leave it out")
-    members = table_of.aligned(members)
-    scores = [table_of.probabilities(rows) for rows in members.values()]
-    p = np.mean(scores, axis=0, dtype=np.float64)  # (n, 7)
-    first = next(iter(members.values()))
-    return table_of.build(first.drop(columns=["model", *PROBABILITIES]), p, name)
+    tables = {str(model): rows for model, rows in predictions.groupby("model", sort=True)}
+    for ensemble in (name, *NAMES):
+        if ensemble in tables:
+            raise PredictionError(f"{ensemble!r} is already a model of the table and would count twice; leave it out")
+    tables = table_of.aligned(tables)
+    p = np.stack([table_of.probabilities(rows).astype(np.float64) for rows in tables.values()])
+    first = next(iter(tables.values()))
+    return _Members(tuple(tables), first.drop(columns=["model", *PROBABILITIES]), p)

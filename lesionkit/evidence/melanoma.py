@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from lesionkit.data.records import CLASSES
 from lesionkit.evidence import metrics, resampling
 from lesionkit.evidence import predictions as table_of
 
@@ -69,16 +68,14 @@ def operating_points(
 def partial_auc(positive: np.ndarray, score: np.ndarray, min_sensitivity: float = 0.80) -> float:
     """The area of the ROC curve above `min_sensitivity`, in [0, 1 − min_sensitivity]; NaN where a class is absent.
 
-    The score of the ISIC 2024 challenge (Kurtansky et al. 2024, doi:10.1038/s41597-024-03743-w): the area
-    between the curve and the line of that sensitivity, the curve linear between its points. Chance gives
+    The area between the curve, linear between its points, and the line of that sensitivity: Jiang, Metz &
+    Nishikawa, Radiology 1996;201:745, undivided, as the ISIC 2024 challenge scored on Kaggle. Chance gives
     (1 − min_sensitivity)² / 2; at 0 it is the AUC.
     """
     return float(partial_areas(positive, score, np.ones((len(score), 1)), min_sensitivity)[0])
 
 
-def partial_areas(
-    positive: np.ndarray, score: np.ndarray, w: np.ndarray, min_sensitivity: float = 0.80
-) -> np.ndarray:
+def partial_areas(positive: np.ndarray, score: np.ndarray, w: np.ndarray, min_sensitivity: float = 0.80) -> np.ndarray:
     """(r,) `partial_auc` under each column of the weights w, (n, r); NaN where one leaves a class absent.
 
     The area above a sensitivity s is the integral, over the share 1 − s of the positives that score lowest,
@@ -138,7 +135,7 @@ def decision_curve(
     count: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """`net_benefit` of every model, of "treat_all" and of "treat_none": model, threshold, net_benefit, low, high.
+    """`net_benefit` of every model, of "treat_all" and of "treat_none": model, threshold, net_benefit, low, high, note.
 
     p_mel is read as the risk: give calibrated predictions where there are some.
     """
@@ -151,21 +148,20 @@ def decision_curve(
     for name, score in scores.items():
         gains = _benefits(positive, score, thresholds)  # (k, n)
 
-        def mean(w: np.ndarray, gains=gains) -> dict[str, np.ndarray]:
-            return {"net_benefit": (gains @ w / w.sum(axis=0)).T}
+        def mean(w: np.ndarray, gains=gains) -> dict[float, np.ndarray]:
+            return dict(zip(thresholds, gains @ w / w.sum(axis=0), strict=True))
 
-        values = resampling.over(mean, w)["net_benefit"]  # (R, k)
-        bounds = [resampling.interval(*pair)[:2] for pair in zip(gains.mean(axis=1), values.T, strict=True)]
-        low, high = np.transpose(bounds)
-        columns = {"model": name, "threshold": list(thresholds), "net_benefit": gains.mean(axis=1)}
-        parts.append(pd.DataFrame({**columns, "low": low, "high": high}))
-    return pd.concat(parts, ignore_index=True)
+        parts.append(resampling.summarise(mean, w, model=name))
+    curves = pd.concat(parts, ignore_index=True)
+    return curves.rename(columns={"metric": "threshold", "value": "net_benefit"})
 
 
 def _benefits(positive: np.ndarray, score: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
     risks = np.asarray(thresholds, float)
     if not ((risks > 0) & (risks < 1)).all():
-        raise ValueError(f"thresholds run from {risks.min()} to {risks.max()}, expected risks in (0, 1), bounds excluded")
+        raise ValueError(
+            f"thresholds run from {risks.min()} to {risks.max()}, expected risks in (0, 1), bounds excluded"
+        )
     worth = np.where(np.asarray(positive, bool), 1.0, -(risks / (1 - risks))[:, None])  # (k, n)
     return worth * (np.asarray(score, float) >= risks[:, None])
 

@@ -1,0 +1,119 @@
+"""What members add to the plain mean: each one left out, how unlike their errors are, and what they cost."""
+
+from collections.abc import Iterable, Mapping
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from lesionkit.evidence import ensembles, resampling
+from lesionkit.evidence import predictions as table_of
+
+CONTRIBUTED = ("balanced_accuracy", "macro_f1", "macro_auc", "melanoma_sensitivity")
+COSTS = ("parameters_m", "macs_m", "ms_image")
+ALONE = "the only member: nothing is left without it"
+
+
+def leave_one_out(members: pd.DataFrame, split: str = "test", count: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """What the plain mean loses in `split` where a member is left out, for each member and metric of CONTRIBUTED.
+
+    Columns: model (left out), metric, with_it, without_it, contribution = with_it − without_it (positive: the
+    member helps), low, high, note. Both ensembles are scored on the same resamples of lesions, so that the
+    interval is of the paired difference; it is not corrected for the number of members.
+    Raises PredictionError as `ensembles.mean` and `predictions.by_model`.
+    """
+    table_of.by_model(members, split=split)  # refuses what does not compare, and a split without rows
+    here = members[members["split"] == split]
+    names = sorted(here["model"].unique())
+    tables = {"ensemble": ensembles.mean(here)}
+    if len(names) > 1:
+        tables |= {name: ensembles.mean(here[here["model"] != name]) for name in names}
+    replicates = resampling.replicate(tables, count, seed)
+    rows = [_contribution(replicates, name, metric) for name in names for metric in CONTRIBUTED]
+    return pd.DataFrame(rows)
+
+
+def pairwise(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """How unlike the calls and the errors of each two models are: a, b, n, then shares of the n images, and a note.
+
+    disagreement: the share of images that the two call differently (in [0, 1]); other than in Kuncheva & Whitaker,
+    whose measure asks only whether one is right, two different errors count too. error_correlation: the Pearson
+    correlation of the two error indicators (their ρ, in [−1, 1]); NaN, with a note, where a model errs on all
+    images or on none. both_wrong: the share that both get wrong (their double fault).
+    Kuncheva & Whitaker, Machine Learning 2003;51:181.
+    tables: a model each, as `predictions.by_model` gives them. Raises PredictionError where images differ.
+    """
+    tables = table_of.aligned(dict(tables))
+    calls = {name: table_of.probabilities(table).argmax(axis=1) for name, table in tables.items()}
+    y = table_of.targets(next(iter(tables.values())))
+    rows = []
+    for a, b in combinations(calls, 2):
+        wrong = calls[a] != y, calls[b] != y
+        correlation, note = _phi(*wrong)
+        shares = {"disagreement": float((calls[a] != calls[b]).mean()), "error_correlation": correlation}
+        rows.append(
+            {"a": a, "b": b, "n": len(y), **shares, "both_wrong": float((wrong[0] & wrong[1]).mean()), "note": note}
+        )
+    columns = ["a", "b", "n", "disagreement", "error_correlation", "both_wrong", "note"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def cost_with_ensemble(costs: pd.DataFrame, members: Iterable[str], name: str = "ensemble") -> pd.DataFrame:
+    """`costs` and a row of the ensemble `name`: the sum of its members', which all have to run.
+
+    costs: model, and any of parameters_m (millions), macs_m (millions of multiply-accumulates an image), ms_image.
+    A sum is NaN where a member's cost is; its note says whose. members: those that the ensemble runs, so of a
+    weighted one only those with a weight. Raises ValueError where a member has no row or two, or `name` has one.
+    """
+    members = list(members)
+    known = _each_once(costs, "table of costs").set_index("model")
+    missing = [member for member in members if member not in known.index]
+    if missing or not members or name in known.index:
+        fault = (
+            f"{name} has a row already" if name in known.index else f"no cost of {', '.join(missing) or 'no member'}"
+        )
+        raise ValueError(f"{fault}; costs has the models {', '.join(known.index)}")
+    ran = known.loc[members, [column for column in COSTS if column in known]]
+    unknown = list(ran.index[ran.isna().any(axis=1)])
+    note = f"unknown cost of {', '.join(unknown)}" if unknown else ""
+    row = pd.DataFrame([{"model": name, **ran.sum(skipna=False), "note": note}])
+    before = costs if "note" in costs else costs.assign(note="")
+    return pd.concat([before, row], ignore_index=True)[list(before.columns)]
+
+
+def quality_and_cost(board: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
+    """A leaderboard with the costs of each model; models without a cost keep their row, with NaN.
+
+    Raises ValueError where either holds a model more than once.
+    """
+    _each_once(board, "leaderboard")
+    costs = _each_once(costs, "table of costs")
+    return board.merge(costs[["model", *(name for name in COSTS if name in costs)]], on="model", how="left")
+
+
+def _each_once(table: pd.DataFrame, what: str) -> pd.DataFrame:
+    again = table["model"][table["model"].duplicated()].tolist()
+    if again:
+        raise ValueError(f"the {what} holds {', '.join(again)} more than once; keep one row a model")
+    return table
+
+
+def _contribution(replicates: resampling.Replicates, name: str, metric: str) -> dict:
+    point, values, note = replicates.of("ensemble", metric)
+    row = {"model": name, "metric": metric, "with_it": point}
+    if name not in replicates.models:
+        nothing = dict.fromkeys(("without_it", "contribution", "low", "high"), np.nan)
+        return {**row, **nothing, "note": ALONE}
+    other, other_values, other_note = replicates.of(name, metric)
+    low, high, resampled = resampling.interval(point - other, values - other_values)
+    if replicates.alone:
+        low, high, resampled = np.nan, np.nan, replicates.alone
+    found = {"without_it": other, "contribution": point - other, "low": low, "high": high}
+    return {**row, **found, "note": note or other_note or resampled}
+
+
+def _phi(a: np.ndarray, b: np.ndarray) -> tuple[float, str]:
+    constant = [name for name, wrong in (("a", a), ("b", b)) if wrong.all() or not wrong.any()]
+    if constant:
+        return np.nan, f"{' and '.join(constant)} is right or wrong on every image"
+    return float(np.corrcoef(a, b)[0, 1]), ""
