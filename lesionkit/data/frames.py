@@ -20,7 +20,7 @@ BLACK = 0.2  # of the centre's brightness. Of BCN_20000's images 41 % have their
 # there to 0.2, 1 % a step of 0.05 beyond: a gap. With three corners instead of four, thick hair passes too.
 EDGE = 0.3  # of the centre's brightness: where the disc begins. Brighter than a frame, darker than most lesions
 MARGIN = 0.03  # of the half-diagonal: the edge is blurred
-OFF_CENTRE = 0.8  # of the farthest corner's reach, the least of another's: what seems less is a dark lesion at the edge
+OFF_CENTRE = 0.65  # of the farthest corner's reach, the least of another: a shorter one is a dark lesion at the edge
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow's mode L
 
 Box = tuple[int, int, int, int]
@@ -58,13 +58,13 @@ def frame_box(image: Image.Image) -> Box:
     """The central rectangle inside the disc: (left, upper, right, lower) in pixels of `image`.
 
     Along each half-diagonal, from the corner inwards, the disc begins where the brightness first reaches EDGE times
-    the centre's; the rectangle is the largest that passes through none of these points' frames. An image without a
-    frame is left whole, unless something else darkens its corners.
+    the centre's. Of the two points at a side, the one nearer to the centre bounds the rectangle, so that all of it lies
+    in the disc, on or off the centre. An image without a frame is left whole, unless its corners are as dark.
     """
     light = np.asarray(image.convert("L").resize((GRID, GRID), Image.Resampling.BOX), np.float32)
     bright = light >= EDGE * _centre(light)
     reach = np.array([[_reach(bright[::down, ::right]) for right in (1, -1)] for down in (1, -1)])  # (2, 2) corners
-    reach = np.maximum(reach, OFF_CENTRE * reach.max())
+    reach = np.maximum(reach, OFF_CENTRE * (reach.max() or 1))
     (upper, lower), (left, right) = reach.min(axis=1), reach.min(axis=0)
     shares = 1 - left, 1 - upper, 1 + right, 1 + lower
     return tuple(round(share * side / 2) for share, side in zip(shares, 2 * image.size, strict=True))
@@ -73,8 +73,9 @@ def frame_box(image: Image.Image) -> Box:
 def decode_cropped(path: Path, size: int, fit: str) -> np.ndarray:
     """An image file as `pixels.decode` gives it, but cropped to `frame_box` first, at full resolution.
 
-    Raises UnreadableImage as `decode` does.
+    The crop also shows the lesion larger. Raises what `decode` raises.
     """
+    pixels.check_fit(fit)
     with pixels.opened(path) as image:
         rgb = pixels.to_rgb(image)
         return pixels.to_square(rgb.crop(frame_box(rgb)), size, fit)
@@ -97,5 +98,7 @@ def _centre(light: np.ndarray) -> float:
 def _reach(bright: np.ndarray) -> float:
     """How far the disc reaches from the centre to the upper left corner, as a share of the half-diagonal."""
     ray = np.diagonal(bright)[: len(bright) // 2]
-    first = ray.argmax() if ray.any() else 0
-    return 1.0 if first == 0 else 1 - first / len(ray) - MARGIN
+    if not ray.any():  # dark to the centre: no edge is seen here
+        return 0.0
+    first = int(ray.argmax())
+    return 1 - first / len(ray) - MARGIN if first else 1.0

@@ -38,12 +38,17 @@ def decode(path: Path, size: int, fit: str) -> np.ndarray:
     position, and lesion masks lie on the stored raster. Transparent pixels become black. Raises
     UnreadableImage, also for a truncated file.
     """
-    if fit not in FITS:
-        raise ValueError(f"fit must be one of {', '.join(FITS)}, not {fit!r}")
+    check_fit(fit)
     with opened(path) as image:
         # A JPEG can be decoded at 1/2, 1/4 or 1/8 at once; both sides stay >= 2 size for the resampling.
         image.draft(None, (2 * size, 2 * size))
         return to_square(to_rgb(image), size, fit)
+
+
+def check_fit(fit: str) -> None:
+    """Raises ValueError for a `fit` that is none."""
+    if fit not in FITS:
+        raise ValueError(f"fit must be one of {', '.join(FITS)}, not {fit!r}")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lesionkit.data.records import CLASSES
-from lesionkit.data.splits import PARTS, assert_disjoint, split
+from lesionkit.data.splits import PARTS, LeakError, assert_disjoint, split
 
 HALVES = ("A", "B")
 
@@ -94,12 +94,13 @@ def _injected(table: pd.DataFrame, injected: pd.DataFrame, probes: pd.DataFrame,
     mine = set(probes.loc[probes["half"] == half, "group_id"])
     images = injected.loc[injected["group_id"].isin(mine), "image_id"]
     result = table.assign(split=table["split"].mask(table["image_id"].isin(images), "train"))
-    _assert_crossed(result, probes, mine)
+    _check_crossed(result, probes, mine)
     return result
 
 
-def _assert_crossed(table: pd.DataFrame, probes: pd.DataFrame, mine: set[str]) -> None:
+def _check_crossed(table: pd.DataFrame, probes: pd.DataFrame, mine: set[str]) -> None:
     trained = table[table["split"] == "train"]
-    assert not trained["image_id"].isin(probes["image_id"]).any(), "a probe would be trained on"
-    seen = set(trained["group_id"]) & set(probes["group_id"])
-    assert seen == mine, "a lesion's siblings would be in the other half's training set, or in none"
+    if trained["image_id"].isin(probes["image_id"]).any():
+        raise LeakError("a probe stands in a training set: give every image one row")
+    if set(trained["group_id"]) & set(probes["group_id"]) != mine:
+        raise LeakError("siblings of a probe stand in the training set of the other half, or in none")

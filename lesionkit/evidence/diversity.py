@@ -44,16 +44,23 @@ def pairwise(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     tables: a model each, as `predictions.by_model` gives them. Raises PredictionError where images differ.
     """
     tables = table_of.aligned(dict(tables))
-    calls = {name: table_of.probabilities(table).argmax(axis=1) for name, table in tables.items()}
     y = table_of.targets(next(iter(tables.values())))
+    calls = {name: table_of.probabilities(table).argmax(axis=1) for name, table in tables.items()}
+    wrong = {name: call != y for name, call in calls.items()}
+    constant = [name for name, errs in wrong.items() if errs.all() or not errs.any()]
     rows = []
-    for a, b in combinations(calls, 2):
-        wrong = calls[a] != y, calls[b] != y
-        correlation, note = _phi(*wrong)
-        shares = {"disagreement": float((calls[a] != calls[b]).mean()), "error_correlation": correlation}
-        rows.append(
-            {"a": a, "b": b, "n": len(y), **shares, "both_wrong": float((wrong[0] & wrong[1]).mean()), "note": note}
-        )
+    for a, b in combinations(tables, 2):
+        shown = [name for name in (a, b) if name in constant]
+        row = {
+            "a": a,
+            "b": b,
+            "n": len(y),
+            "disagreement": float((calls[a] != calls[b]).mean()),
+            "error_correlation": np.nan if shown else float(np.corrcoef(wrong[a], wrong[b])[0, 1]),
+            "both_wrong": float((wrong[a] & wrong[b]).mean()),
+            "note": f"right or wrong on every image: {', '.join(shown)}" if shown else "",
+        }
+        rows.append(row)
     columns = ["a", "b", "n", "disagreement", "error_correlation", "both_wrong", "note"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -68,11 +75,14 @@ def cost_with_ensemble(costs: pd.DataFrame, members: Iterable[str], name: str = 
     members = list(members)
     known = _each_once(costs, "table of costs").set_index("model")
     missing = [member for member in members if member not in known.index]
-    if missing or not members or name in known.index:
-        fault = (
-            f"{name} has a row already" if name in known.index else f"no cost of {', '.join(missing) or 'no member'}"
-        )
-        raise ValueError(f"{fault}; costs has the models {', '.join(known.index)}")
+    faults = {
+        f"no cost of {', '.join(missing)}": missing,
+        "no member is given": not members,
+        f"{name} has a row already": name in known.index,
+    }
+    for fault, holds in faults.items():
+        if holds:
+            raise ValueError(f"{fault}; costs has the models {', '.join(known.index)}")
     ran = known.loc[members, [column for column in COSTS if column in known]]
     unknown = list(ran.index[ran.isna().any(axis=1)])
     note = f"unknown cost of {', '.join(unknown)}" if unknown else ""
@@ -110,10 +120,3 @@ def _contribution(replicates: resampling.Replicates, name: str, metric: str) -> 
         low, high, resampled = np.nan, np.nan, replicates.alone
     found = {"without_it": other, "contribution": point - other, "low": low, "high": high}
     return {**row, **found, "note": note or other_note or resampled}
-
-
-def _phi(a: np.ndarray, b: np.ndarray) -> tuple[float, str]:
-    constant = [name for name, wrong in (("a", a), ("b", b)) if wrong.all() or not wrong.any()]
-    if constant:
-        return np.nan, f"{' and '.join(constant)} is right or wrong on every image"
-    return float(np.corrcoef(a, b)[0, 1]), ""

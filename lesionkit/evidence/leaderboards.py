@@ -1,13 +1,12 @@
-"""Metrics of every model in a table of predictions: inside, outside by source, and the drop between them."""
+"""Metrics of every model in a table of predictions: inside, and outside by source."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
-from lesionkit.evidence import metrics
+from lesionkit.evidence import metrics, resampling
 from lesionkit.evidence import predictions as table_of
-from lesionkit.evidence.metrics import METRICS
 from lesionkit.evidence.predictions import PredictionError
 
 
@@ -37,6 +36,30 @@ def by_source(predictions: pd.DataFrame, split_table: pd.DataFrame, *, split: st
     without an image is left out. Raises PredictionError for images that the split table lacks.
     """
     chosen = predictions[predictions["split"] == split]
+    boards = [
+        leaderboard(chosen, split=split, where=here).assign(source=source, scc=scc)
+        for source, scc, here in _sources(chosen, split_table, split)
+    ]
+    board = pd.concat(boards, ignore_index=True)
+    return board[["source", "scc", *board.columns.drop(["source", "scc"])]]
+
+
+def by_source_intervals(
+    predictions: pd.DataFrame, split_table: pd.DataFrame, *, split: str = "external", count: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """`resampling.intervals` of the same choices as `by_source`: source, scc, model, metric, value, low, high, note."""
+    chosen = predictions[predictions["split"] == split]
+    parts = []
+    for source, scc, here in _sources(chosen, split_table, split):
+        tables = table_of.by_model(chosen, split=split, where=here)
+        found = resampling.intervals(resampling.replicate(tables, count, seed))
+        parts.append(found.assign(source=source, scc=scc))
+    table = pd.concat(parts, ignore_index=True)
+    return table[["source", "scc", *table.columns.drop(["source", "scc"])]]
+
+
+def _sources(chosen: pd.DataFrame, split_table: pd.DataFrame, split: str) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Each source ("all" first), with SCC and without: source, scc, which rows of `chosen`."""
     known = split_table.set_index("image_id")
     unknown = chosen.loc[~chosen["image_id"].isin(known.index), "image_id"]
     if chosen.empty or len(unknown):
@@ -45,44 +68,11 @@ def by_source(predictions: pd.DataFrame, split_table: pd.DataFrame, *, split: st
         raise PredictionError(f"{fault}: predictions and split are of different runs; make them again")
     source = chosen["image_id"].map(known["source"]).to_numpy()
     scc = (chosen["image_id"].map(known["source_dx"]) == "SCC").to_numpy()
-    boards = []
     for name in ["all", *sorted(set(source))]:
         here = np.full(len(chosen), True) if name == "all" else source == name
         for label, mask in {"merged": here, "without": here & ~scc}.items():
             if mask.any():
-                boards.append(leaderboard(chosen, split=split, where=mask).assign(source=name, scc=label))
-    board = pd.concat(boards, ignore_index=True)
-    return board[["source", "scc", *board.columns.drop(["source", "scc"])]]
-
-
-def drop(internal: pd.DataFrame, external: pd.DataFrame, names: Sequence[str] = METRICS) -> pd.DataFrame:
-    """What each model loses from one leaderboard to the other: model, metric, internal, external, drop, note.
-
-    names: the metrics. drop = internal − external, positive for a loss; NaN, with its note, where either is.
-    Models in the order of `internal`. Raises ValueError unless both hold the same models, each once.
-    """
-    inside, outside = internal.set_index("model"), external.set_index("model")
-    if sorted(inside.index) != sorted(outside.index) or not inside.index.is_unique:
-        raise ValueError(
-            "the leaderboards must hold the same models, each once, but hold "
-            f"{list(inside.index)} and {list(outside.index)}: choose one source and one scc"
-        )
-    return pd.DataFrame(
-        [_drop_row(model, metric, inside.loc[model], outside.loc[model]) for model in inside.index for metric in names]
-    )
-
-
-def _drop_row(model: str, metric: str, inside: pd.Series, outside: pd.Series) -> dict:
-    sides = {"internal": inside, "external": outside}
-    notes = [f"{side}: {row['note']}" for side, row in sides.items() if pd.isna(row[metric])]
-    return {
-        "model": model,
-        "metric": metric,
-        "internal": inside[metric],
-        "external": outside[metric],
-        "drop": inside[metric] - outside[metric],
-        "note": "; ".join(notes),
-    }
+                yield name, label, mask
 
 
 def _summary(table: pd.DataFrame) -> dict:

@@ -10,9 +10,10 @@ import pandas as pd
 from lesionkit.data.records import CLASSES
 from lesionkit.evidence import predictions as table_of
 from lesionkit.evidence import resampling
-from lesionkit.evidence.predictions import PredictionError
+from lesionkit.evidence.predictions import PROBABILITIES, PredictionError
 
 MEASURES = ("agreement", "flip", "sd_mel")
+COLUMNS = ["model", "class", "n", "metric", "value", "low", "high", "note"]
 
 
 def by_image(versions: pd.DataFrame) -> pd.DataFrame:
@@ -51,6 +52,23 @@ def over_versions(versions: pd.DataFrame, count: int = 2000, seed: int = 0) -> p
         columns = {"class": name, "n": int(chosen.sum())}
         parts.append(_means(values[chosen], w[chosen], **columns) if chosen.any() else _absent(**columns))
     return pd.concat(parts, ignore_index=True)
+
+
+def every_model(versions: pd.DataFrame, split: str = "test", count: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """`over_versions` of each model in `split`, and of the mean of several models, as "ensemble": COLUMNS.
+
+    versions: as above, with the column model; no row of the split gives no row. The ensemble's versions are the means
+    of the models' own: of their views, or of their folds.
+    """
+    rows = versions[versions["split"] == split] if len(versions) else versions
+    if rows.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    described = [name for name in rows if name not in ("model", *PROBABILITIES)]
+    if rows["model"].nunique() > 1:
+        mean = rows.groupby(described, sort=False)[list(PROBABILITIES)].mean().reset_index().assign(model="ensemble")
+        rows = pd.concat([rows, mean], ignore_index=True)
+    parts = [over_versions(own, count, seed).assign(model=name) for name, own in rows.groupby("model", sort=False)]
+    return pd.concat(parts, ignore_index=True)[COLUMNS]
 
 
 def _means(values: np.ndarray, w: np.ndarray, **columns) -> pd.DataFrame:

@@ -42,24 +42,24 @@ def scores(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.
 
 def scorer(y: np.ndarray, p: np.ndarray) -> Scorer:
     """`scores` of these labels and probabilities as a function of w; orders and cuts are found here, once."""
-    counts = metrics.confusion(y, p)  # refuses wrong arrays
+    metrics.confusion(y, p)  # refuses wrong arrays
     y, p = np.asarray(y), np.asarray(p, dtype=np.float64)
     n, k = p.shape
     images = np.arange(n)
-    cells = _counter(k * y + p.argmax(axis=1), images, (counts.size, n))  # one row a cell of the confusion matrix
+    cells = _counter(k * y + p.argmax(axis=1), images, (k * k, n))  # a row for each cell of the confusion matrix
+    sums = sparse.vstack([cells, sparse.csr_array(_losses(y, p))], format="csr")
     ranks = [_ranks(y == c, p[:, c], images, n) for c in range(k)]
     pooled = _ranks(np.eye(k, dtype=bool)[y].ravel(), p.ravel(), np.repeat(images, k), n)
-    losses = _losses(y, p)  # (2, n)
 
     def of(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         w = _checked(w, n)
-        total = w.sum(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):  # 0/0 is the NaN of what a resample leaves undefined
-            confusion = (cells @ w).T.reshape(-1, k, k)  # (r, 7, 7)
+            *confusion, squares, logs = sums @ w  # (r,) each
+            confusion = np.transpose(confusion).reshape(-1, k, k)  # (r, 7, 7)
+            total = confusion.sum(axis=(1, 2))
             ranked = np.array([one.auc_and_precision(w) for one in ranks]).transpose(2, 1, 0)  # (r, 2, 7)
             classes = np.concatenate([_counted(confusion), ranked], axis=1)  # (r, 6, 7)
-            rest = np.column_stack([pooled.auc(w), *(losses @ w / total)])  # (r, 3)
-            return _overall(classes, confusion, *rest.T), classes
+            return _overall(classes, confusion, pooled.auc(w), squares / total, logs / total), classes
 
     return of
 
@@ -69,8 +69,7 @@ class _Ranks:
     """The part of a one-vs-rest ranking that no resample changes; rows: the m distinct positive scores, highest first."""
 
     positives: sparse.csr_array  # (m, n) those that have this score
-    negatives: sparse.csr_array  # (m, n) those at it or above, and below the row before
-    every_negative: np.ndarray  # (n,) how many negatives an image holds: 0 or 1; 6 in the pool of all classes
+    negatives: sparse.csr_array  # (m + 1, n) those at it or above, and below the row before; last: below all
     tied: np.ndarray  # rows at which a negative ties
     ties: sparse.csr_array  # (len(tied), n) the negatives that tie there
 
@@ -80,32 +79,29 @@ class _Ranks:
 
     def auc_and_precision(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(r,) AUC, and (r,) average precision: precision at each positive's score, averaged over positives."""
-        hits, false = self.positives @ w, _cumulated(self.negatives @ w)  # (m, r)
+        hits, false = self.positives @ w, _cumulated(self.negatives @ w)  # (m, r), (m + 1, r)
         auc = self._auc(w, hits, false)
-        called = _cumulated(hits.copy())
-        false += called
-        np.maximum(false, np.finfo(float).tiny, out=false)  # above every image of a resample: 0/0 is no precision, 0
-        called /= false
-        return auc, np.einsum("mr,mr->r", hits, called) / hits.sum(axis=0)
+        precision, called = _cumulated(hits.copy()), false[:-1]
+        called += precision
+        np.maximum(called, np.finfo(float).tiny, out=called)  # 0/0 above every image of a resample: no positive either
+        precision /= called
+        return auc, np.einsum("mr,mr->r", hits, precision) / hits.sum(axis=0)
 
     def _auc(self, w: np.ndarray, hits: np.ndarray, false: np.ndarray) -> np.ndarray:
-        lost = np.einsum("mr,mr->r", hits, false)
+        lost = np.einsum("mr,mr->r", hits, false[:-1])
         lost -= np.einsum("mr,mr->r", hits[self.tied], self.ties @ w) / 2
-        return 1 - lost / (hits.sum(axis=0) * (self.every_negative @ w))
+        return 1 - lost / (hits.sum(axis=0) * false[-1])
 
 
 def _ranks(positive: np.ndarray, score: np.ndarray, image: np.ndarray, n: int) -> _Ranks:
     cuts, at = np.unique(score[positive], return_inverse=True)
-    m = len(cuts)
-    above, whose = score[~positive], image[~positive]
-    reached = np.searchsorted(cuts, above, side="right")  # how many positive scores a negative is not below
-    counts = reached > 0
-    equal = counts & (cuts[reached - 1] == above) if m else counts
+    m, other, whose = len(cuts), score[~positive], image[~positive]
+    reached = np.searchsorted(cuts, other, side="right")  # how many positive scores a negative is not below
+    equal = np.searchsorted(cuts, other, side="left") < reached
     tied, row = np.unique(m - reached[equal], return_inverse=True)
     return _Ranks(
         positives=_counter(m - 1 - at, image[positive], (m, n)),
-        negatives=_counter(m - reached[counts], whose[counts], (m, n)),
-        every_negative=np.bincount(whose, minlength=n).astype(np.float64),
+        negatives=_counter(m - reached, whose, (m + 1, n)),
         tied=tied,
         ties=_counter(row, whose[equal], (len(tied), n)),
     )

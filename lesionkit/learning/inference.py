@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import load_file
+from scipy.special import logsumexp, softmax
 from torch import nn
 
 from lesionkit.data.pixels import Pixels, UnreadableImage, decode
@@ -16,6 +17,8 @@ from lesionkit.data.records import CLASSES
 from lesionkit.learning import networks
 from lesionkit.learning.batches import normalise, to_float
 from lesionkit.learning.training import default_device
+
+CHUNK = 512  # images read from the store at a time
 
 
 def load(folder: Path, device: str | None = None) -> tuple[nn.Module, dict[str, Any]]:
@@ -38,23 +41,48 @@ def load(folder: Path, device: str | None = None) -> tuple[nn.Module, dict[str, 
 
 
 @torch.inference_mode()
-def predict(
+def predict_logits(
     model: nn.Module, config: dict[str, Any], images: np.ndarray, views: int = 1, batch_size: int = 64
 ) -> np.ndarray:
-    """Probabilities (n, 7), float32, of uint8 images (n, size, size, 3), averaged over 1 or 8 dihedral `views`."""
+    """Logits (views, n, 7), float64, of uint8 images (n, size, size, 3) in 1 or 8 dihedral views; the first is the image."""
     device = next(model.parameters()).device
     mean, std = config["normalisation"]
     if not len(images):
-        return np.zeros((0, len(CLASSES)), np.float32)
+        return np.zeros((views, 0, len(CLASSES)))
     batches = [
-        sum(model(view).softmax(1) for view in dihedral_views(x, views)) / views  # (B, 7)
+        torch.stack([model(view) for view in dihedral_views(x, views)])  # (views, B, 7)
         for x in (
             normalise(to_float(images[i : i + batch_size], device), mean, std)
             for i in range(0, len(images), batch_size)
         )
     ]
-    p = torch.cat(batches).cpu().double()
-    return (p / p.sum(1, keepdim=True)).float().numpy()
+    return torch.cat(batches, 1).cpu().double().numpy()
+
+
+def averaged(logits: np.ndarray) -> np.ndarray:
+    """Probabilities (n, 7), float32: the mean over the views of the softmax of logits (views, n, 7)."""
+    return softmax(logits, axis=2).mean(axis=0).astype(np.float32)
+
+
+def energy(logits: np.ndarray) -> np.ndarray:
+    """Log-sum-exp of logits (views, n, 7), averaged over the views: (n,) float32, low where no class is supported.
+
+    The negative of the energy score at temperature 1 of Liu et al., Energy-based Out-of-distribution Detection,
+    NeurIPS 2020.
+    """
+    return logsumexp(logits, axis=2).mean(axis=0).astype(np.float32)
+
+
+def predict(
+    model: nn.Module, config: dict[str, Any], images: np.ndarray, views: int = 1, batch_size: int = 64
+) -> np.ndarray:
+    """Probabilities (n, 7), float32, of uint8 images (n, size, size, 3), averaged over 1 or 8 dihedral `views`."""
+    return averaged(predict_logits(model, config, images, views, batch_size))
+
+
+def predict_views(model: nn.Module, config: dict[str, Any], images: np.ndarray, batch_size: int = 64) -> np.ndarray:
+    """Probabilities (8, n, 7), float32, of each of the eight dihedral views of uint8 images (n, size, size, 3)."""
+    return softmax(predict_logits(model, config, images, 8, batch_size), axis=2).astype(np.float32)
 
 
 def dihedral_views(x: torch.Tensor, count: int) -> list[torch.Tensor]:
@@ -65,15 +93,23 @@ def dihedral_views(x: torch.Tensor, count: int) -> list[torch.Tensor]:
     return turned + [view.flip(3) for view in turned]
 
 
+def logits_of_rows(
+    model: nn.Module, config: dict[str, Any], pixels: Pixels, image_ids: Sequence[str], views: int = 1
+) -> np.ndarray:
+    """Logits (views, n, 7) of images in the store, in the order of `image_ids`."""
+    rows = pixels.rows(image_ids)
+    chunks = [
+        predict_logits(model, config, np.asarray(pixels.images[rows[i : i + CHUNK]]), views)
+        for i in range(0, len(rows), CHUNK)
+    ]
+    return np.concatenate([np.zeros((views, 0, len(CLASSES))), *chunks], axis=1)
+
+
 def predict_rows(
     model: nn.Module, config: dict[str, Any], pixels: Pixels, image_ids: Sequence[str], views: int = 1
 ) -> np.ndarray:
     """Probabilities (n, 7) of images in the store, in the order of `image_ids`."""
-    rows = pixels.rows(image_ids)
-    chunks = [
-        predict(model, config, np.asarray(pixels.images[rows[i : i + 512]]), views) for i in range(0, len(rows), 512)
-    ]
-    return np.concatenate([np.zeros((0, len(CLASSES)), np.float32), *chunks])
+    return averaged(logits_of_rows(model, config, pixels, image_ids, views))
 
 
 def predict_files(

@@ -205,7 +205,7 @@ def plot_inside_outside(board: pd.DataFrame, *, metric: str = "balanced_accuracy
 def plot_drop(drop: pd.DataFrame, *, metric: str = "balanced_accuracy", ax: Axes | None = None) -> Axes:
     """A row a model: the full dot is `metric` on the internal test set, the open one on external data.
 
-    drop: the table of `leaderboards.drop`. The number at the row's end is external − internal.
+    drop: the table of `comparisons.drops`. The number at the row's end is external − internal.
     """
     rows = drop[drop["metric"] == metric].reset_index(drop=True)
     ax = axes(ax, 0.9 + 0.34 * len(rows))

@@ -1,5 +1,7 @@
 """What ensembles weigh, what members add, how unlike they are and what they cost; how stable one model's calls are."""
 
+import textwrap
+from collections.abc import Iterable
 from itertools import cycle
 
 import numpy as np
@@ -8,8 +10,10 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
+from matplotlib.ticker import LogFormatter
 
 from lesionkit.data.records import CLASSES
+from lesionkit.plots.classification import MARKERS
 from lesionkit.plots.style import (
     CLASS_COLOURS,
     axes,
@@ -31,13 +35,10 @@ STABILITY_LABELS = {
     "flip": "share of images with more than one call",
     "sd_mel": "standard deviation of the melanoma probability",
 }
-MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*", "h")
 SMALL, FEW_IMAGES = "#AAAAAA", 50
-PLACES = (
-    ((6, 0), "left", "center"),
-    ((0, 6), "center", "bottom"),
-    ((0, -6), "center", "top"),
-    ((-6, 0), "right", "center"),
+PLACES = tuple(  # of a name beside its marker: offset in points, horizontal and vertical alignment
+    ((7 * x, 6 * y), {1: "left", 0: "center", -1: "right"}[x], {1: "bottom", 0: "center", -1: "top"}[y])
+    for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1))
 )
 
 
@@ -107,7 +108,14 @@ def plot_diversity(pairs: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         i, j = sorted((models.index(row["a"]), models.index(row["b"])))
         _cell(ax, i, j, row["disagreement"], colormaps["Blues"], f"{100 * row['disagreement']:.0f}%")
         correlation = row["error_correlation"]
-        _cell(ax, j, i, correlation, colormaps["Reds"], "NA" if pd.isna(correlation) else f"{correlation:.2f}")
+        _cell(
+            ax,
+            j,
+            i,
+            correlation,
+            colormaps["Reds"],
+            "NA" if pd.isna(correlation) else f"{correlation:.2f}".replace("-", "−"),
+        )
     labels = [model_label(name) for name in models]
     ax.set_xticks(range(len(models)), labels, rotation=35, ha="right", rotation_mode="anchor")
     ax.set_yticks(range(len(models)), labels)
@@ -122,7 +130,9 @@ def plot_diversity(pairs: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 def plot_quality_cost(
     table: pd.DataFrame, *, x: str = "macs_m", metric: str = "balanced_accuracy", ax: Axes | None = None
 ) -> Axes:
-    """A marker a model: `metric` against its cost `x`, on a logarithmic axis. Models without a cost are named below.
+    """A marker a model: `metric` against its cost `x`, on a logarithmic axis.
+
+    Names stand beside the markers where all find room, else in a legend. Models without a cost are named below.
 
     table: of `evidence.diversity.quality_and_cost`. x: parameters_m, macs_m or ms_image.
     """
@@ -131,17 +141,17 @@ def plot_quality_cost(
         return unavailable(ax, f"no model has both {COST_LABELS.get(x, x)} and {metric_label(metric).lower()}")
     ax = axes(ax, 3.8)
     for marker, (_, row) in zip(cycle(MARKERS), shown.iterrows()):
-        colour = model_colour(row["model"])
-        ax.scatter(row[x], row[metric], s=56, marker=marker, color=colour, edgecolors="white", linewidths=0.6, zorder=3)
+        style = {"marker": marker, "color": model_colour(row["model"]), "label": model_label(row["model"])}
+        ax.scatter(row[x], row[metric], s=56, edgecolors="white", linewidths=0.6, zorder=3, **style)
     left_out = [model_label(name) for name in table["model"] if name not in set(shown["model"])]
-    ax.set(xscale="log", ylabel=metric_label(metric))
-    ax.set_xlabel(COST_LABELS.get(x, x) + (f"\nnot available: {', '.join(left_out)}" if left_out else ""))
+    without = textwrap.wrap(f"not available: {', '.join(left_out)}", 90) if left_out else []
+    ax.set(xscale="log", ylabel=metric_label(metric), xlabel="\n".join([COST_LABELS.get(x, x), *without]))
+    ax.xaxis.set_major_formatter(LogFormatter(labelOnlyBase=False))
+    ax.xaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1.5, 0.5)))
     ax.margins(0.12, 0.1)
     ax.grid(True)
-    ax.figure.draw_without_rendering()  # names are placed by their extent, which the layout decides
-    placed: list[Text] = []
-    for _, row in shown.iterrows():
-        placed.append(_labelled(ax, (row[x], row[metric]), row["model"], shown[[x, metric]].to_numpy(), placed))
+    if not _all_named(ax, shown["model"], shown[[x, metric]].to_numpy()):
+        ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return ax
 
 
@@ -185,15 +195,27 @@ def _square(column: int, row: int, colour) -> Rectangle:
     return Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=colour, edgecolor="white")
 
 
-def _labelled(ax: Axes, at: tuple[float, float], name: str, markers: np.ndarray, placed: list[Text]) -> Text:
-    """The model's name beside its marker, at the first of PLACES where it covers no marker and no other name."""
-    taken, dots = [text.get_window_extent() for text in placed], ax.transData.transform(markers)
+def _all_named(ax: Axes, models: Iterable[str], points: np.ndarray) -> bool:
+    """Write each model's name beside its marker; False, and no name, where one finds no free place."""
+    ax.get_figure(root=True).draw_without_rendering()  # a name is placed by its extent, which the layout decides
+    placed: list[Text] = []
+    for name, point in zip(models, points, strict=True):
+        text = _named(ax, model_label(name), tuple(point), points, placed)
+        if text is None:
+            for other in placed:
+                other.remove()
+            return False
+        placed.append(text)
+    return True
+
+
+def _named(ax: Axes, name: str, at: tuple[float, float], points: np.ndarray, placed: list[Text]) -> Text | None:
+    taken, dots = [text.get_window_extent() for text in placed], ax.transData.transform(points)
     for offset, ha, va in PLACES:
-        text = ax.annotate(
-            model_label(name), at, offset, textcoords="offset points", ha=ha, va=va, fontsize=8, annotation_clip=False
-        )
+        text = ax.annotate(name, at, offset, textcoords="offset points", ha=ha, va=va, fontsize=8)
         box = text.get_window_extent()
-        if not any(map(box.overlaps, taken)) and not any(box.contains(*dot) for dot in dots):
+        inside = ax.bbox.x0 <= box.x0 and box.x1 <= ax.bbox.x1
+        if inside and not any(map(box.overlaps, taken)) and not any(box.padded(3).contains(*dot) for dot in dots):
             return text
         text.remove()
-    return ax.annotate(model_label(name), at, PLACES[0][0], textcoords="offset points", va="center", fontsize=8)
+    return None

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 import lesionkit
 from lesionkit import study as studies
 from lesionkit.evidence import predictions
+from lesionkit.evidence.diversity import COSTS
 from lesionkit.study import Study
 from lesionkit.workbook import tables
 
@@ -148,11 +149,12 @@ class Run:
             self._write(path, lambda path: table.to_parquet(path, index=False))
 
     def costs(self) -> pd.DataFrame:
-        """What the backbones cost, a row each, as notebook 02 has measured it; empty where it has not."""
+        """What the backbones cost, a row each, as notebook 02 has measured it; NaN where it has not."""
         files = {name: self.path("tables", f"02_cost_{name}.csv") for name in self.study.backbones}
         found = [self.saved_table("02_train_backbone", file.stem).assign(model=name)
                  for name, file in files.items() if file.exists()]  # fmt: skip
-        return pd.concat(found, ignore_index=True) if found else pd.DataFrame({"model": []})
+        known = pd.concat(found).set_index("model") if found else pd.DataFrame(columns=list(COSTS), dtype=float)
+        return known.reindex(list(self.study.backbones)).rename_axis("model").reset_index()
 
     def saved_table(self, maker: str, name: str) -> pd.DataFrame:
         """A table that notebook `maker` saved, such as `03_leaderboard`."""

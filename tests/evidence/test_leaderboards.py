@@ -1,4 +1,4 @@
-"""Leaderboards: equal to scikit-learn from the file, by source with and without SCC, and the drop."""
+"""Leaderboards: equal to scikit-learn from the file, by source with and without SCC."""
 
 import numpy as np
 import pandas as pd
@@ -105,34 +105,10 @@ def test_by_source_refuses_images_that_the_split_does_not_know(both, split_table
         leaderboards.by_source(both, split_table, split="val")
 
 
-def test_drop_by_hand():
-    columns = ["model", "accuracy", "macro_f1", "note"]
-    inside = pd.DataFrame([["a", 0.9, 0.7, ""], ["b", 0.8, np.nan, "no df"]], columns=columns)
-    outside = pd.DataFrame([["b", 0.5, 0.3, ""], ["a", 0.7, 0.2, ""]], columns=columns)
-    table = leaderboards.drop(inside, outside, ["accuracy", "macro_f1"])
-    assert table[["model", "metric"]].values.tolist() == [
-        ["a", "accuracy"],
-        ["a", "macro_f1"],
-        ["b", "accuracy"],
-        ["b", "macro_f1"],
-    ]
-    np.testing.assert_allclose(table["drop"], [0.2, 0.5, 0.3, np.nan])
-    assert table["note"].tolist() == ["", "", "", "internal: no df"]
-
-
-def test_drop_refuses_other_models_and_several_sources(both, split_table):
-    inside, outside = leaderboards.leaderboard(both), leaderboards.by_source(both, split_table)
-    with pytest.raises(ValueError, match="choose one source and one scc"):
-        leaderboards.drop(inside, outside)
-    with pytest.raises(ValueError, match="the same models"):
-        leaderboards.drop(inside, inside.iloc[:1])
-    everything = outside[(outside["source"] == "all") & (outside["scc"] == "merged")]
-    assert len(leaderboards.drop(inside, everything)) == 2 * len(METRICS)
-
-
-def test_inputs_are_not_changed(both, split_table):
-    before = both.copy(), split_table.copy()
-    leaderboards.leaderboard(both)
-    leaderboards.by_source(both, split_table)
-    pd.testing.assert_frame_equal(both, before[0])
-    pd.testing.assert_frame_equal(split_table, before[1])
+def test_intervals_by_source_hold_the_same_values(both, split_table):
+    board = leaderboards.by_source(both, split_table).set_index(["source", "scc", "model"])
+    found = leaderboards.by_source_intervals(both, split_table, count=100)
+    assert list(found)[:4] == ["source", "scc", "model", "metric"]
+    for metric in ("accuracy", "macro_f1", "melanoma_auc"):
+        values = found[found["metric"] == metric].set_index(["source", "scc", "model"])["value"]
+        np.testing.assert_allclose(values, board.loc[values.index, metric], atol=1e-12)

@@ -45,6 +45,34 @@ def test_views_are_eight_different_ones():
     assert len({tuple(v.flatten().tolist()) for v in inference.dihedral_views(x, 8)}) == 8
 
 
+def test_energy_and_probabilities_follow_from_the_logits():
+    logits = np.zeros((2, 1, 7))
+    logits[0, 0], logits[1, 0, 4] = np.log(2), np.log(8)  # seven twos, then six ones and an eight
+    assert inference.energy(logits) == pytest.approx([(np.log(14) + np.log(14)) / 2])
+    expected = np.full(7, (1 / 7 + 1 / 14) / 2)
+    expected[4] = (1 / 7 + 8 / 14) / 2
+    assert inference.averaged(logits)[0] == pytest.approx(expected)
+    far = inference.averaged(np.full((1, 1, 7), 1e4))  # no overflow
+    assert far.dtype == np.float32 and far[0] == pytest.approx(np.full(7, 1 / 7))
+
+
+def test_the_views_of_predict_views_average_to_predict(run):
+    model, config = inference.load(run / "models" / "baseline_cnn", "cpu")
+    images = toy()[0].images[:5]
+    apart = inference.predict_views(model, config, images)
+    assert apart.shape == (8, 5, 7) and apart.dtype == np.float32
+    assert np.allclose(apart.mean(0), inference.predict(model, config, images, 8), atol=1e-6)
+    assert np.allclose(apart[0], inference.predict(model, config, images), atol=1e-6)
+
+
+def test_no_image_gives_no_row(run):
+    model, config = inference.load(run / "models" / "baseline_cnn", "cpu")
+    none = np.zeros((0, 32, 32, 3), np.uint8)
+    assert inference.predict(model, config, none, 8).shape == (0, 7)
+    assert inference.predict_views(model, config, none).shape == (8, 0, 7)
+    assert inference.predict_rows(model, config, toy()[0], []).shape == (0, 7)
+
+
 def test_files_of_any_kind_get_a_row_a_model_and_one_for_their_mean(run, tmp_path):
     files = []
     for i, ending in enumerate((".png", ".jpg")):
