@@ -84,6 +84,10 @@ class Study:
         """The study as `name` is trained in it: its own table laid over the rest."""
         return dataclasses.replace(self, **self.backbone.get(name, {}), backbone={})
 
+    def changed_for(self, name: str, **settings) -> "Study":
+        """The study in which backbone `name` is trained with these settings instead."""
+        return dataclasses.replace(self, backbone={**self.backbone, name: {**self.backbone.get(name, {}), **settings}})
+
     def fingerprint(self, *fields: str) -> str:
         """A short hash of the named fields, or of all."""
         values = dataclasses.asdict(self)

@@ -34,7 +34,10 @@ def code_cells(notebook):
 def test_anatomy(path):
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
-    assert notebook.cells[0].source.startswith(f"# {path.stem.split('_')[0]} · ") and "**Question.**" in notebook.cells[0].source
+    assert (
+        notebook.cells[0].source.startswith(f"# {path.stem.split('_')[0]} · ")
+        and "**Question.**" in notebook.cells[0].source
+    )
     tagged = [cell for cell in code_cells(notebook) if "parameters" in cell.metadata.get("tags", [])]
     assert tagged == [code_cells(notebook)[1]]  # after the imports
     for line in tagged[0].source.splitlines():

@@ -110,3 +110,10 @@ def test_folds_leave_one_to_score_and_one_to_choose_the_epoch(write):
     assert study.for_backbone("resnet50").folds == 5 and study.for_backbone("densenet121").folds == 0
     with pytest.raises(StudyError, match="folds = 2: 0, or at least 3"):
         load(write("[backbone.resnet50]\nfolds = 2"))
+
+
+def test_a_backbone_can_be_trained_otherwise(write):
+    study = load(write("[backbone.resnet50]\nepochs = 9"))
+    changed = study.changed_for("resnet50", balance=0.0)
+    assert (changed.for_backbone("resnet50").balance, changed.for_backbone("resnet50").epochs) == (0.0, 9)
+    assert study.for_backbone("resnet50").balance == 1.0 and changed.for_backbone("densenet121").balance == 1.0

@@ -35,6 +35,21 @@ def sibling_share(
     return pd.DataFrame(rows, columns=["class", "n", "share", "least", "most"]).fillna({"n": 0})
 
 
+def cannot_inject(table: pd.DataFrame) -> str:
+    """Why `injection` cannot be made from a split table; empty where it can."""
+    try:
+        assert_disjoint(table)
+    except LeakError:
+        return "the split is by image: siblings of the test images are in training already"
+    lesions = _photographed_twice(table)["group_id"].nunique()
+    if lesions < 2:
+        return (
+            f"{lesions} test lesions have several images, and at least 2 are needed, one a half: use a data set "
+            "that names the lesion of each image, or a larger test part"
+        )
+    return ""
+
+
 def injection(table: pd.DataFrame, seed: int = 0) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
     """The paired injection, a crossover: the probes (image_id, group_id, dx, half), and a split table a half.
 
@@ -47,13 +62,9 @@ def injection(table: pd.DataFrame, seed: int = 0) -> tuple[pd.DataFrame, dict[st
     Raises ValueError with fewer than two such lesions, LeakError where the split is not by lesion.
     """
     assert_disjoint(table)
-    test = table[table["split"] == "test"].sort_values("image_id")
-    test = test[test.groupby("group_id")["image_id"].transform("size") > 1]
-    if test["group_id"].nunique() < 2:
-        raise ValueError(
-            f"{test['group_id'].nunique()} test lesions have several images, and at least 2 are needed, one a half: "
-            "use a data set that names the lesion of each image, or a larger test part"
-        )
+    if reason := cannot_inject(table):
+        raise ValueError(reason)
+    test = _photographed_twice(table)
     rng = np.random.default_rng(seed)
     probes = test.groupby("group_id").sample(1, random_state=rng)
     injected = test[~test["image_id"].isin(probes["image_id"])]
@@ -62,6 +73,12 @@ def injection(table: pd.DataFrame, seed: int = 0) -> tuple[pd.DataFrame, dict[st
     probes = probes.assign(half=half)[["image_id", "group_id", "dx", "half"]].reset_index(drop=True)
     tables = {name: _injected(table, injected, probes, name) for name in HALVES}
     return probes, tables
+
+
+def _photographed_twice(table: pd.DataFrame) -> pd.DataFrame:
+    """The test images whose lesion has several there, in the order of their ids."""
+    test = table[table["split"] == "test"].sort_values("image_id")
+    return test[test.groupby("group_id")["image_id"].transform("size") > 1]
 
 
 def _with_sibling(index: pd.DataFrame, fractions: Sequence[float], seed: int) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from lesionkit.evidence import metrics, resampling
 from lesionkit.evidence import predictions as table_of
 from lesionkit.evidence.melanoma import threshold_at_specificity
 
+COLUMNS = ["metric", "where", "a", "b", "difference", "low", "high", "note"]
 SHOWN = ("mel", "akiec", "df", "vasc")
 MELANOMA_NAMES = {"recall:mel": "melanoma_sensitivity", "specificity:mel": "melanoma_specificity"}
 UNSET = "no validation image of both models, or of one class only: no threshold"
@@ -45,7 +46,7 @@ def compare_balancing(
     if np.isnan(cuts).any():
         matched = matched.assign(a=np.nan, b=np.nan, difference=np.nan, low=np.nan, high=np.nan, note=UNSET)
     both = pd.concat([argmax.assign(where="argmax"), matched.assign(where="equal specificity")], ignore_index=True)
-    return both[["metric", "where", "a", "b", "difference", "low", "high", "note"]]
+    return both[COLUMNS]
 
 
 def _pair(scored: pd.DataFrame, names: tuple[str, str], split: str) -> list[pd.DataFrame]:

@@ -9,11 +9,11 @@ Overconfidence is mean confidence − accuracy. Brier and log-loss are as in `le
 Temperatures are fitted on "val" alone and stay fixed over the resamples: intervals hold the luck of that fit fixed.
 
 Intervals of ECE are not percentiles. Noise only adds to an absolute error, and resampling adds it once more, so
-percentiles lie too high. The basic interval 2·value − percentiles (Davison & Hinkley 1997, section 5.2) undoes
-that; and where the value is no more than a perfectly calibrated model gets by chance (the 95th percentile of
-`chance`), the interval begins at 0 and the note says so. Simulated with 1,500 images, percentiles held a true ECE
-of 0 and of 0.03 in 0 and 4 of 100 samples, these intervals in 93 and 90; from 0.08 on both in 92 or more. Of
-class-wise ECE these held 91 at 0, but only 53 at 0.009 and then 91 at 0.02 (percentiles: 0, 0 and 9).
+percentiles lie too high. The basic interval 2·value − percentiles (Davison & Hinkley 1997, section 5.2), widened
+to hold the value, undoes that; and where the value is no more than a perfectly calibrated model gets by chance
+(the 95th percentile of `chance`), the interval begins at 0 and the note says so. Simulated with 1,500 images,
+percentiles held a true ECE of 0, 0.03 and 0.08 in 0, 5 and 92 % of samples, these intervals in 93, 89 and 92 %; a
+true class-wise ECE of 0, 0.009 and 0.023 in 0, 0 and 10 %, these in 94, 60 and 88 %.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -72,13 +72,9 @@ def chance(p: np.ndarray, clusters: Sequence, bins: int = ECE_BINS, count: int =
     codes, names = pd.factorize(np.asarray(clusters))
     u = np.random.default_rng(seed).random((len(names), count))[codes]
     drawn = sum((u >= upper[:, None]).astype(np.int8) for upper in p.cumsum(axis=1).T[:-1])  # (n, count)
-    errors = np.array(
-        [
-            np.abs(_binned(c, bins) @ ((drawn == np.reshape(label, (-1, 1))) - c[:, None])).sum(axis=0)
-            for label, c in _labels(p)
-        ]
-    )
-    return dict(zip(ERRORS, (errors[0] / len(p), errors[1:].mean(axis=0) / len(p)), strict=True))
+    hits = [(drawn == np.reshape(label, (-1, 1)), c[:, None]) for label, c in _labels(p)]
+    errors = [np.abs(_binned(c[:, 0], bins) @ (hit - c)).sum(axis=0) / len(p) for hit, c in hits]
+    return dict(zip(ERRORS, (errors[0], np.mean(errors[1:], axis=0)), strict=True))
 
 
 def reliability(y: np.ndarray, p: np.ndarray, bins: int = 10, clusters: Sequence | None = None) -> pd.DataFrame:
@@ -205,6 +201,7 @@ def _rows(table: pd.DataFrame, w: np.ndarray, seed: int, **columns) -> pd.DataFr
 def _basic(rows: pd.DataFrame) -> pd.DataFrame:
     at = rows["metric"].isin(ERRORS)
     low, high = 2 * rows["value"] - rows["high"], 2 * rows["value"] - rows["low"]
+    low, high = np.minimum(low, rows["value"]), np.maximum(high, rows["value"])
     return rows.assign(low=low.where(at, rows["low"]), high=high.where(at, rows["high"]))
 
 

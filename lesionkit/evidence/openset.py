@@ -85,17 +85,26 @@ def summary(
 
     members: the backbones; ensemble: the table of their ensemble; unknown: image_id -> is it of no known class?
     Columns: score ("maximum_softmax", "energy", "disagreement"), model, n_unknown, n_known, metric, value, low,
-    high, note. Energy is left out where a table has none. Raises PredictionError for an image without a flag.
+    high, note. Energy is left out where a table has none. Raises PredictionError for an image without a flag, or an
+    ensemble that is several models or a member.
     """
     tables = table_of.by_model(members, split=split)
     mixed = table_of.by_model(ensemble, split=split)
+    if len(mixed) != 1 or set(mixed) & set(tables):
+        raise PredictionError(
+            f"the ensemble's table holds {', '.join(mixed)}: give one ensemble that is no member itself"
+        )
     whole = table_of.aligned(tables | mixed)
     first = next(iter(whole.values()))
     flags = _flags(first["image_id"], unknown)
     w = resampling.draws(table_of.clusters(first), count, seed)
     scores = [
         *(("maximum_softmax", name, 1 - table_of.probabilities(rows).max(axis=1)) for name, rows in whole.items()),
-        *(("energy", name, -rows["energy"].to_numpy()) for name, rows in whole.items() if "energy" in rows),
+        *(
+            ("energy", name, -rows["energy"].to_numpy())
+            for name, rows in whole.items()
+            if "energy" in rows and rows["energy"].notna().all()
+        ),
         ("disagreement", next(iter(mixed)), disagreement([table_of.probabilities(whole[name]) for name in tables])),
     ]
     n = {"n_unknown": int(flags.sum()), "n_known": int((~flags).sum())}

@@ -188,10 +188,14 @@ def _check_columns(table: pd.DataFrame) -> None:
 
 
 def _check_keys(table: pd.DataFrame) -> None:
-    for column in (*KEYS, *(column for column in OPTIONAL if column in table)):
+    for column in (*KEYS, *(["group_id"] if "group_id" in table else [])):
         empty = int(table[column].isna().sum())
         if empty:
             raise PredictionError(f"{column} is missing in {empty} of {len(table)} rows; every row needs one")
+    if "energy" in table:  # an ensemble has none
+        known = table["energy"].notna().groupby(table["model"]).mean()
+        for model, share in known[(known > 0) & (known < 1)].items():
+            raise PredictionError(f"energy is missing in {1 - share:.0%} of the rows of {model}; give all or none")
     again = table.duplicated(["image_id", "model"])
     if again.any():
         first = table[again].iloc[0]

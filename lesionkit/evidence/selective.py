@@ -7,7 +7,7 @@ of exactly those (Geifman, Uziel & El-Yaniv, ICLR 2019). Images of equal confide
 risk is the expected one: it takes in the group's errors in proportion.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -72,6 +72,18 @@ def scorer(y: np.ndarray, p: np.ndarray) -> Scorer:
         return dict(zip(METRICS, np.concatenate(blocks, axis=1), strict=True))
 
     return of
+
+
+def curves(scored: pd.DataFrame, splits: Sequence[str] = ("test", "external")) -> dict[str, dict[str, pd.DataFrame]]:
+    """`risk_coverage` of every model, by split: split -> model -> curve. A split without rows is left out."""
+    return {
+        split: {
+            name: risk_coverage(table_of.targets(table), table_of.probabilities(table))
+            for name, table in table_of.by_model(scored, split=split).items()
+        }
+        for split in splits
+        if (scored["split"] == split).any()
+    }
 
 
 def summary(tables: Mapping[str, pd.DataFrame], count: int = 2000, seed: int = 0) -> pd.DataFrame:

@@ -61,6 +61,14 @@ def corrected(scored: pd.DataFrame, split: str = "external") -> tuple[pd.DataFra
     return scaling.with_probabilities(rows, p), pd.DataFrame(priors)
 
 
+def priors(scored: pd.DataFrame, split: str = "external") -> pd.DataFrame:
+    """The second table of `corrected`; empty where nothing can be fitted on validation."""
+    try:
+        return corrected(scored, split)[1]
+    except PredictionError:
+        return pd.DataFrame(columns=["class", "validation", "estimated", "true"])
+
+
 def summary(scored: pd.DataFrame, split: str = "external", count: int = 2000, seed: int = 0) -> pd.DataFrame:
     """METRICS of one model in `split` by each of METHODS, and the difference from "as it is" on the same resamples.
 

@@ -55,7 +55,7 @@ def over_versions(versions: pd.DataFrame, count: int = 2000, seed: int = 0) -> p
 
 
 def every_model(versions: pd.DataFrame, split: str = "test", count: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """`over_versions` of each model in `split`, and of the mean of several models, as "ensemble": COLUMNS.
+    """`over_versions` of each model in `split`, and of their mean, as "ensemble": COLUMNS.
 
     versions: as above, with the column model; no row of the split gives no row. The ensemble's versions are the means
     of the models' own: of their views, or of their folds.
@@ -64,9 +64,8 @@ def every_model(versions: pd.DataFrame, split: str = "test", count: int = 2000, 
     if rows.empty:
         return pd.DataFrame(columns=COLUMNS)
     described = [name for name in rows if name not in ("model", *PROBABILITIES)]
-    if rows["model"].nunique() > 1:
-        mean = rows.groupby(described, sort=False)[list(PROBABILITIES)].mean().reset_index().assign(model="ensemble")
-        rows = pd.concat([rows, mean], ignore_index=True)
+    mean = rows.groupby(described, sort=False)[list(PROBABILITIES)].mean().reset_index().assign(model="ensemble")
+    rows = pd.concat([rows, mean], ignore_index=True)
     parts = [over_versions(own, count, seed).assign(model=name) for name, own in rows.groupby("model", sort=False)]
     return pd.concat(parts, ignore_index=True)[COLUMNS]
 

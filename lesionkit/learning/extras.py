@@ -36,7 +36,7 @@ def scored(
     ]
     place = np.argsort(np.concatenate([np.flatnonzero(test), np.flatnonzero(~test)]))  # back into the order of rows
     whole = np.concatenate([one[:views] for one in logits], axis=1)[:, place]  # (views, n, 7)
-    table = _table(rows, whole, config["backbone"])
+    table = as_table(rows, whole, config["backbone"])
     return table, _by_view(table[test], logits[0])
 
 
@@ -58,10 +58,10 @@ def unframed(
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         parts = [logits(files[at : at + inference.CHUNK]) for at in range(0, len(files), inference.CHUNK)]
-    return _table(rows, np.concatenate(parts, axis=1), config["backbone"])
+    return as_table(rows, np.concatenate(parts, axis=1), config["backbone"])
 
 
-def _table(rows: pd.DataFrame, logits: np.ndarray, name: str) -> pd.DataFrame:
+def as_table(rows: pd.DataFrame, logits: np.ndarray, name: str) -> pd.DataFrame:
     """The table of predictions from logits (views, n, 7)."""
     return predictions.build(rows, inference.averaged(logits), name).assign(energy=inference.energy(logits))
 

@@ -88,7 +88,7 @@ def plot_conformal(summary: pd.DataFrame, *, alpha: float = 0.1, ax: Axes | None
     """Coverage of all images and of each class, with intervals, against the dashed 1 − α; the set size at the row's end.
 
     summary: of `evidence.conformal.summary`. Open: one threshold; full: one a class. Colour: inside or outside,
-    grey with fewer than 30 images. Sizes are in the order of the marks: (marginal → class-conditional).
+    grey with fewer than 30 images.
     """
     rows = summary[summary["split"].isin(SPLIT_LABELS)]
     if rows["coverage"].isna().all():
@@ -106,7 +106,7 @@ def plot_conformal(summary: pd.DataFrame, *, alpha: float = 0.1, ax: Axes | None
     ax.axvline(100 * (1 - alpha), color="#222222", linestyle="--", linewidth=1, zorder=1)
     _rows_of(ax, names)
     ax.set(xlim=(0, 100), xlabel=f"coverage (% of images; dashed: promised, {1 - alpha:.0%})")
-    ax.annotate("n: classes a set", (1.02, 1.01), xycoords="axes fraction", fontsize=8)
+    ax.annotate("n: mean set size,\nopen → full", (1.02, 1.01), xycoords="axes fraction", fontsize=7.5)
     legend_above(ax, 4, handlelength=1.2)
     return ax
 

@@ -1,11 +1,11 @@
-"""What a sibling in training is worth, class by class."""
+"""Controls: what a sibling in training is worth, and what class-balanced sampling buys."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from lesionkit.data.records import CLASSES
-from lesionkit.plots.style import CLASS_COLOURS, axes, legend_above, unavailable, use_style
+from lesionkit.plots.style import CLASS_COLOURS, axes, legend_above, metric_label, unavailable, use_style
 
 MARKS = {"share called rightly": "o", "mean probability of the true class": "D"}
 RIGHT = ("accuracy", "recall", "melanoma_sensitivity")
@@ -41,6 +41,34 @@ def plot_leak(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     )
     ax.set_yticks(range(len(classes)), classes)
     ax.set(ylim=(len(classes) - 0.5, -0.5), xlabel="with a sibling in training − without (percentage points)")
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x")
+    legend_above(ax, 2)
+    return ax
+
+
+@use_style()
+def plot_balancing(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Balanced − natural sampling, in percentage points: a row a metric, with its interval.
+
+    table: of `evidence.balancing.compare_balancing`. Dots are at the models' own calls, diamonds at equal specificity,
+    where balanced accuracy is not defined. Right of 0, balancing helps.
+    """
+    rows = table[table["difference"].notna() & ~table["metric"].str.contains("specificity")]
+    metrics = list(dict.fromkeys(rows["metric"]))
+    if not metrics:
+        return unavailable(ax, "the backbone was not trained both ways")
+    ax = axes(ax, 1.0 + 0.4 * len(metrics))
+    for where, (mark, shift) in {"argmax": ("o", -0.15), "equal specificity": ("D", 0.15)}.items():
+        for _, row in rows[rows["where"] == where].iterrows():
+            name = "mel" if row["metric"].startswith("melanoma") else row["metric"].partition(":")[2]
+            _row(ax, metrics.index(row["metric"]) + shift, row, mark, CLASS_COLOURS.get(name, ALL))
+        label = "at the model's own call" if where == "argmax" else f"at {where}"
+        ax.plot([], [], mark, color="#555555", markerfacecolor=_face(mark, "#555555"), markersize=5, label=label)
+    ax.axvline(0, color="#222222", linewidth=1, zorder=1)
+    names = [metric_label(m.replace("recall:", "recall of ").replace("_", " ")) for m in metrics]
+    ax.set_yticks(range(len(metrics)), names)
+    ax.set(ylim=(len(metrics) - 0.5, -0.5), xlabel="with class-balanced sampling − without (percentage points)")
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")
     legend_above(ax, 2)

@@ -7,12 +7,14 @@ Figures are 7 in wide, as a notebook cell or a page is.
 
 import colorsys
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
+from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 WIDTH = 7.0  # inches
 
@@ -67,6 +69,7 @@ SPLIT_COLOURS = MappingProxyType(
         "external": "#444444",
     }
 )
+SPLIT_LABELS = MappingProxyType({"val": "validation", "test": "internal test", "external": "external"})
 METRIC_LABELS = MappingProxyType(
     {
         "accuracy": "Accuracy",
@@ -128,6 +131,17 @@ def legend_above(ax: Axes, columns: int, **options) -> None:
 def axes(ax: Axes | None, height: float, width: float = WIDTH) -> Axes:
     """`ax` itself, or the axes of a new figure of `width` × `height` inches."""
     return plt.subplots(figsize=(width, height))[1] if ax is None else ax
+
+
+@use_style()
+def panels(plot: Callable[..., Axes], by_split: Mapping[str, Any], height: float = 3.6) -> Figure:
+    """A new figure with one panel a split beside each other: plot(data, title=…, ax=…); the last has the legend."""
+    figure, row = plt.subplots(1, max(len(by_split), 1), figsize=(WIDTH, height), squeeze=False)
+    for at, (split, data) in enumerate(by_split.items()):
+        ax = plot(data, title=SPLIT_LABELS.get(split, split), ax=row[0, at])
+        if at < len(by_split) - 1 and ax.get_legend():
+            ax.get_legend().remove()
+    return figure
 
 
 def unavailable(ax: Axes | None, reason: str) -> Axes:

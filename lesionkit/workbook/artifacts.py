@@ -115,6 +115,10 @@ class Run:
         """The index table of every image decoded: the internal ones and the candidates for the external set."""
         return pd.read_csv(self.input("01_eda", "splits", "index.csv"), dtype=dict.fromkeys(IDS, str))
 
+    def framed(self) -> pd.DataFrame:
+        """image_id and path of the external images with the black frame of a dermatoscope."""
+        return pd.read_csv(self.input("01_eda", "splits", "framed.csv"), dtype=dict.fromkeys(("image_id", "path"), str))
+
     def predictions(self) -> pd.DataFrame:
         """The checked predictions of the study's backbones, one table, in the order of the study."""
         files = [self.input(f"02_train_backbone with backbone={name}", "predictions", f"{name}.parquet")

@@ -22,7 +22,7 @@ READS = {
 READS_OTHERWISE = (
     "splits/*.csv",
     "predictions/{backbone}.parquet",
-    "predictions/*/*.parquet",  # views, folds, unframed
+    *(f"predictions/{kind}/*.parquet" for kind in ("views", "folds", "unframed")),
     "tables/02_cost_*.csv",
 )
 SEES_IMAGES = ("01", "02", "05")

@@ -6,7 +6,7 @@ import pytest
 
 from lesionkit.data.readers import read
 from lesionkit.data.records import CLASSES
-from lesionkit.data.siblings import injection, sibling_share
+from lesionkit.data.siblings import cannot_inject, injection, sibling_share
 from lesionkit.data.splits import LeakError, split
 
 
@@ -120,6 +120,8 @@ def test_what_cannot_be_halved_or_leaks_is_refused():
     single = table.groupby("lesion_id", as_index=False).first()
     with pytest.raises(ValueError, match="0 test lesions have several images, and at least 2"):
         injection(single)
+    assert cannot_inject(single).startswith("0 test lesions") and cannot_inject(table) == ""
     leaky = split(table, None, by="image_leaky").assign(dx=table["dx"])
+    assert cannot_inject(leaky).startswith("the split is by image")
     with pytest.raises(LeakError):
         injection(leaky)

@@ -79,3 +79,19 @@ def test_plots_load_no_torch():
         "assert 'torch' not in sys.modules, 'torch was loaded'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_panels_are_one_a_split_and_share_a_legend():
+    def plot(data, *, title, ax):
+        ax.plot(data, label="model")
+        ax.set_title(title)
+        ax.legend()
+        return ax
+
+    figure = style.panels(plot, {"test": [0, 1], "external": [1, 0]})
+    assert [ax.get_title() for ax in figure.axes] == ["internal test", "external"]
+    assert [ax.get_legend() is not None for ax in figure.axes] == [False, True]
+    plt.close(figure)
+    reason = style.unavailable(None, "no melanoma")
+    assert reason.texts[0].get_text() == "Not available: no melanoma"
+    plt.close(reason.figure)
