@@ -11,7 +11,7 @@ import pytest
 from sklearn import metrics as sk
 
 from lesionkit.data.records import CLASSES
-from lesionkit.workbook import pipeline
+from lesionkit.workbook import evaluation, pipeline
 from lesionkit.workbook.artifacts import file_hash, read_manifest
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
@@ -23,6 +23,10 @@ backbones = ["baseline_cnn", "test_resnet"]
 weights = "none"
 epochs = 2
 batch_size = 16
+resamples = 200
+
+[backbone.baseline_cnn]
+folds = 3
 """
 
 
@@ -91,6 +95,7 @@ def test_the_numbers_in_the_tables_are_those_of_scikit_learn(done):
     _, run, _ = done
     predictions = pd.concat(map(pd.read_parquet, sorted(run.glob("predictions/*.parquet"))))
     board = pd.read_csv(run / "tables" / "03_leaderboard.csv").set_index("model")
+    predictions = predictions[predictions["model"].isin(board.index)]  # of the ensembles the mean alone
     for model, rows in predictions[predictions["split"] == "test"].groupby("model"):
         y = pd.Categorical(rows["y_true"], categories=list(CLASSES)).codes
         p = rows[[f"p_{dx}" for dx in CLASSES]].to_numpy()
@@ -119,3 +124,43 @@ def test_figures_of_synthetic_images_say_so_and_galleries_are_kept_apart(done):
         "05_cam_test_correct",
     } <= galleries
     assert not [path for path in (run / "figures").glob("*") if "cam" in path.stem or "samples" in path.stem]
+
+
+def test_tables_of_the_evidence_hold_what_they_promise(done):
+    _, run, _ = done
+    table = {path.stem: pd.read_csv(path) for path in (run / "tables").glob("*.csv")}
+    split = pd.read_csv(run / "splits" / "split.csv")
+    folds = table["03_folds"]
+    assert set(folds["model"]) == {"baseline_cnn"}
+    assert set(folds["n"]) == {split["split"].isin(["train", "val"]).sum()}  # each once, by a model without its lesion
+    ensembles = pd.read_parquet(run / "predictions" / "ensembles.parquet")
+    left_out = set(table["03_ensembles_left_out"]["ensemble"])
+    assert set(ensembles["model"]) | left_out == {
+        "ensemble",
+        *(f"ensemble_{kind}" for kind in ("geometric", "weighted", "stacked", "greedy")),
+    }
+    points = table["03b_operating_points"]
+    assert set(points["split"]) == {"val", "test", "external"}
+    assert (
+        points.groupby(["model", "target"])["threshold"].nunique(dropna=False).eq(1).all()
+    )  # carried, not tuned again
+    assert table["03_cost"]["macs_m"].notna().all() and set(table["03b_stability_views"]["model"]) >= {"ensemble"}
+    assert {"energy", "maximum_softmax", "disagreement"} == set(table["04b_open_set"]["score"])
+
+
+def test_anybody_s_predictions_are_evaluated_like_a_study_s(done, tmp_path):
+    _, run, _ = done
+    mine = pd.read_parquet(run / "predictions" / "baseline_cnn.parquet").query("split == 'test'")
+    mine[["image_id", *(f"p_{dx}" for dx in CLASSES)]].to_csv(tmp_path / "mine.csv", index=False)
+    pd.read_csv(run / "splits" / "index.csv")[["image_id", "lesion_id", "dx"]].to_csv(
+        tmp_path / "truth.csv", index=False
+    )
+    out = evaluation.evaluate([tmp_path / "mine.csv"], tmp_path / "truth.csv", tmp_path / "out", say=lambda line: None)
+    ours = pd.read_csv(run / "tables" / "03_leaderboard.csv").set_index("model").loc["baseline_cnn"]
+    board = pd.read_csv(out / "tables" / "03_leaderboard.csv").set_index("model").loc["mine"]
+    assert board.drop("note").astype(float).to_dict() == pytest.approx(
+        ours.drop("note").astype(float).to_dict(), nan_ok=True
+    )
+    points = pd.read_csv(out / "tables" / "03b_operating_points.csv")
+    assert points["value"].isna().all() and points["note"].str.contains("no validation image").all()
+    assert (out / "report" / "index.html").exists() and not list(out.rglob("*.failed.ipynb"))

@@ -23,6 +23,12 @@ def test_the_results_are_those_of_the_committed_tables():
     assert block == expected, f"put this between the marks in README.md:\n\n{expected}\n"
 
 
+def test_the_findings_are_those_of_the_committed_tables():
+    block = re.search(r"<!-- findings:.*?-->\n(.*?)<!-- end of findings -->", TEXT, re.S)[1].strip()
+    expected = (ROOT / "outputs" / "isic84" / "tables" / "06_findings.md").read_text(encoding="utf-8").strip()
+    assert block == expected, "put outputs/isic84/tables/06_findings.md between the marks in README.md"
+
+
 def test_make_targets_and_studies_that_it_names_exist():
     makefile = (ROOT / "Makefile").read_text()
     assert all(f"\n{target}:" in makefile for target in re.findall(r"make (demo|test|lab)\b", TEXT))

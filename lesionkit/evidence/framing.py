@@ -21,16 +21,12 @@ def effect(scored: pd.DataFrame, unframed: pd.DataFrame, count: int = 2000, seed
         return pd.DataFrame(columns=COLUMNS)
     names = list(dict.fromkeys(unframed["model"]))
     same = scored["image_id"].isin(unframed["image_id"]) & scored["model"].isin(names)
-    kept, cropped = (_with_ensemble(table, names) for table in (scored[same], unframed))
+    kept, cropped = (pd.concat([table, ensembles.mean(table)], ignore_index=True) for table in (scored[same], unframed))
     parts = []
-    for name in [*names, *(["ensemble"] if len(names) > 1 else [])]:
+    for name in [*names, "ensemble"]:
         pair = table_of.aligned({"cropped": cropped[cropped["model"] == name], "kept": kept[kept["model"] == name]})
         replicates = resampling.replicate(pair, count, seed)
         found = comparisons.differences(replicates, [("cropped", "kept")], METRICS)
         values = {side: [replicates.of(side, metric)[0] for metric in METRICS] for side in ("kept", "cropped")}
         parts.append(found.assign(model=name, n=len(pair["kept"]), **values))
     return pd.concat(parts, ignore_index=True)[COLUMNS]
-
-
-def _with_ensemble(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    return pd.concat([table, ensembles.mean(table)], ignore_index=True) if len(names) > 1 else table

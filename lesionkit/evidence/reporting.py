@@ -31,6 +31,22 @@ def bracketed(intervals: pd.DataFrame, metrics: Sequence[str], digits: int = 3) 
     return wide.rename_axis(columns=None).reset_index()
 
 
+def spoken(table: pd.DataFrame, value: str = "value", *, sign: bool = False, **where: object) -> str:
+    """The first row of `table` with these values, for a sentence: "0.652 [0.601, 0.699]".
+
+    value: the column of the number, beside low and high. sign: write + before what is positive, as of differences.
+    "not available" where there is no such row, or no number in it; "0.652 (no interval)" where there is only a number.
+    """
+    rows = (
+        table.loc[np.logical_and.reduce([table[name] == wanted for name, wanted in where.items()])] if where else table
+    )
+    if rows.empty or pd.isna(rows[value].iloc[0]):
+        return "not available"
+    form = "+.3f" if sign else ".3f"
+    number, low, high = (format(rows[name].iloc[0], form) for name in (value, "low", "high"))
+    return f"{number} (no interval)" if "nan" in low + high else f"{number} [{low}, {high}]"
+
+
 def published(
     tables: Mapping[str, pd.DataFrame], replicates: Replicates, reference: str = "ensemble"
 ) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -181,14 +181,19 @@ def plot_leaderboard(board: pd.DataFrame, *, names: Sequence[str] = SHOWN, ax: A
 def plot_inside_outside(board: pd.DataFrame, *, metric: str = "balanced_accuracy", ax: Axes | None = None) -> Axes:
     """A dot a model: `metric` on the internal test set across, on the external images up; on the dashed line both are equal.
 
-    board: model, <metric>_in, <metric>_out.
+    board: model, <metric>_in, <metric>_out, and their intervals <metric>_in_low, …, drawn as lines where it has them.
     """
     ax = _unit_axes(ax, f"{metric_label(metric)}, internal test", f"{metric_label(metric)}, external")
     ax.plot([0, 1], [0, 1], color="#AAAAAA", linewidth=0.8, linestyle="--")
     for marker, (_, row) in zip(cycle(MARKERS), board.iterrows()):
+        x, y = row[f"{metric}_in"], row[f"{metric}_out"]
+        line = {"color": model_colour(row["model"]), "linewidth": 1, "alpha": 0.6}
+        if f"{metric}_in_low" in row:
+            ax.hlines(y, row[f"{metric}_in_low"], row[f"{metric}_in_high"], **line)
+            ax.vlines(x, row[f"{metric}_out_low"], row[f"{metric}_out_high"], **line)
         ax.scatter(
-            row[f"{metric}_in"],
-            row[f"{metric}_out"],
+            x,
+            y,
             s=56,
             marker=marker,
             color=model_colour(row["model"]),

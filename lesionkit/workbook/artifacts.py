@@ -25,6 +25,7 @@ LEAKY = "Split by image: lesions stand on both sides, and internal figures are i
 
 
 IDS = ("image_id", "lesion_id", "group_id", "source_dx")  # text, also where they look like numbers
+SEES_IMAGES = ("01", "02", "05")  # numbers of notebooks
 KNOWN = "data.txt"  # in a run's folder: where its images were last time; stays on this machine
 
 
@@ -38,7 +39,7 @@ class Run:
 
     study: Study
     folder: Path
-    data: Path  # where the images are
+    data: Path | None  # where the images are; None: not known, and not needed
     notebook: str  # "03_ensemble"; its number starts the name of each figure and table
     suffix: str = ""  # "resnet50": notebook 02 runs once a backbone
     read: dict[str, str] = field(default_factory=dict)  # relative path -> hash of what this notebook has read
@@ -48,15 +49,15 @@ class Run:
              suffix: str = "") -> "Run":  # fmt: skip
         """The run of `study` under `out`. `data` is the folder of images; not needed for phantoms, nor a second time.
 
-        Raises StudyError where the study needs images and no folder is known.
+        Raises StudyError where the notebook needs images and no folder is known.
         """
         settings = studies.load(study, overrides)
         folder = Path(out).resolve() / settings.name
         root = images_folder(settings, folder, data)
-        if root is None:
+        if root is None and notebook[:2] in SEES_IMAGES:
             raise studies.StudyError(f"study {settings.name} needs a folder of images: give it with --data DIR")
         folder.mkdir(parents=True, exist_ok=True)
-        if not (settings.synthetic or settings.given):
+        if root and not (settings.synthetic or settings.given):
             (folder / KNOWN).write_text(f"{root}\n")
         run = cls(settings, folder, root, notebook, suffix)
         if not run.path("study.json").exists():  # what a notebook opened by hand overrides is not the run's

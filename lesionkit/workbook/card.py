@@ -7,18 +7,27 @@ import pandas as pd
 from lesionkit.data.records import CLASS_NAMES, DATASETS
 from lesionkit.evidence.metrics import METRICS
 from lesionkit.workbook.artifacts import Run
+from lesionkit.workbook.tables import bracketed
 
 SIDES = ("in", "out")  # internal test set; all external images, SCC merged
 
 
 def leaderboard(run: Run) -> pd.DataFrame:
     """A row a model, by internal balanced accuracy: weights, parameters (millions), image size, views at inference, the epoch
-    that was kept, each metric in and out."""
-    inside = run.saved_table("03_ensemble", "03_leaderboard").set_index("model")
-    outside = run.saved_table("04_external_validation", "04_leaderboard")
-    outside = outside[(outside["source"] == "all") & (outside["scc"] == "merged")].set_index("model")
-    board = inside[list(METRICS)].add_suffix("_in").join(outside[list(METRICS)].add_suffix("_out"))
-    board = board[[f"{metric}_{side}" for metric in METRICS for side in SIDES]]
+    that was kept, each metric in and out with the ends of its interval (metric_in, metric_in_low, metric_in_high, …)."""
+    inside = run.saved_table("03_ensemble", "03_intervals")
+    outside = run.saved_table("04_external_validation", "04_intervals")
+    outside = outside[(outside["source"] == "all") & (outside["scc"] == "merged")]
+    sides = {side: table.set_index(["metric", "model"]) for side, table in zip(SIDES, (inside, outside), strict=True)}
+    columns = {
+        f"{metric}_{side}{ending}": table.loc[metric, column]
+        for metric in METRICS
+        for side, table in sides.items()
+        for column, ending in {"value": "", "low": "_low", "high": "_high"}.items()
+    }
+    board = (
+        pd.DataFrame(columns).sort_values("balanced_accuracy_in", ascending=False, kind="stable").rename_axis("model")
+    )
     facts = pd.DataFrame([_facts(run, name) for name in run.study.backbones]).set_index("model")
     return facts.join(board, how="right").reset_index()
 
@@ -70,7 +79,9 @@ def _data(run: Run, parts: pd.DataFrame) -> str:
 
 def _results(ensemble: pd.Series) -> str:
     rows = ["| metric | internal test | external |", "|---|--:|--:|"]
-    rows += [f"| {m.replace('_', ' ')} | {ensemble[f'{m}_in']:.3f} | {ensemble[f'{m}_out']:.3f} |" for m in METRICS]
+    rows += [
+        "| " + " | ".join([m.replace("_", " "), *(_cell(ensemble, m, side) for side in SIDES)]) + " |" for m in METRICS
+    ]
     return "\n".join(rows)
 
 
@@ -80,7 +91,7 @@ def _limits(run: Run, ensemble: pd.Series) -> str:
     limits = [
         f"- Balanced accuracy changes by {-lost:+.3f} from the internal test set to other archives: expect no better elsewhere.",
         f"- At the model's own call, {missed:.0%} of the external melanomas are called something else.",
-        "- One split and one seed; the figures of this card have no intervals.",
+        "- Brackets are 95 % intervals over lesions of one split and one training; another training would differ beyond them.",
         "- Only the seven classes exist for the model: every image gets one of them, whatever it shows.",
     ]
     if run.study.split == "image_leaky":
@@ -97,23 +108,14 @@ def _credits(run: Run) -> str:
 def summary(board: pd.DataFrame) -> str:
     """The README's table of results from `06_leaderboard`, as Markdown."""
     shown = ("balanced_accuracy", "macro_f1", "macro_auc", "melanoma_sensitivity")
-    head = [
-        "model",
-        "initial weights",
-        "px",
-        "views",
-        *(f"{m.replace('_', ' ')} {side}" for m in shown for side in SIDES),
-    ]
-    rows = ["| " + " | ".join(head) + " |", "|---|---|--:|--:|" + "--:|" * (2 * len(shown))]
+    head = ["model", *(f"{m.replace('_', ' ')} {side}" for m in shown for side in SIDES)]
+    rows = ["| " + " | ".join(head) + " |", "|---|" + "---|" * (2 * len(shown))]
     for _, row in board.iterrows():
-        facts = (
-            ["", "", ""]
-            if pd.isna(row["size_px"])
-            else [row["weights"], f"{row['size_px']:.0f}", f"{row['views']:.0f}"]
-        )
-        rows.append(
-            "| "
-            + " | ".join([row["model"], *facts, *(f"{row[f'{m}_{side}']:.3f}" for m in shown for side in SIDES)])
-            + " |"
-        )
+        cells = (_cell(row, metric, side, digits=2) for metric in shown for side in SIDES)
+        rows.append("| " + " | ".join([row["model"], *cells]) + " |")
     return "\n".join(rows)
+
+
+def _cell(row: pd.Series, metric: str, side: str, digits: int = 3) -> str:
+    name = f"{metric}_{side}"
+    return bracketed(row[name], row[f"{name}_low"], row[f"{name}_high"], digits)

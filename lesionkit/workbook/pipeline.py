@@ -16,7 +16,15 @@ import lesionkit
 from lesionkit import study as studies
 from lesionkit.study import Study, StudyError
 from lesionkit.workbook import report, staleness
-from lesionkit.workbook.artifacts import Run, file_hash, images_folder, read_manifest, update_manifest, write_atomically
+from lesionkit.workbook.artifacts import (
+    SEES_IMAGES,
+    Run,
+    file_hash,
+    images_folder,
+    read_manifest,
+    update_manifest,
+    write_atomically,
+)
 from lesionkit.workbook.hashes import Hashes
 from lesionkit.workbook.staleness import Place, State, Step
 
@@ -42,7 +50,8 @@ def run_study(study: str, *, data: str = "", out: str = "outputs", overrides: It
     overrides = [_seen_from(notebooks, item) for item in overrides]
     steps = steps_of(studies.load(study, overrides), notebooks)
     chosen = _chosen(steps, only)
-    run = Run.open(study, "", data=data, out=out, overrides=overrides)
+    first = min((step.notebook for step in chosen if step.number in SEES_IMAGES), default="")  # the one to complain
+    run = Run.open(study, first, data=data, out=out, overrides=overrides)
     given = {"study": _relative(study, notebooks) if study.endswith(".toml") else study, "overrides": overrides,
              "data": _relative(data, notebooks) if data and not run.study.synthetic else "",
              "out": _relative(out, notebooks)}  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 
 from lesionkit import sources
 from lesionkit.study import Study
+from lesionkit.workbook.artifacts import SEES_IMAGES
 from lesionkit.workbook.hashes import Hashes, short_hash
 
 # Files below outputs/<study>/ that a notebook reads, by its number; what it was seen to read last time comes on top.
@@ -25,7 +26,6 @@ READS_OTHERWISE = (
     *(f"predictions/{kind}/*.parquet" for kind in ("views", "folds", "unframed")),
     "tables/02_cost_*.csv",
 )
-SEES_IMAGES = ("01", "02", "05")
 DATA_SETTINGS = (
     "name",
     "given",

@@ -113,3 +113,13 @@ def test_a_missing_reference_is_refused():
     tables = scored(("resnet50",))
     with pytest.raises(ValueError, match="no model 'ensemble' among resnet50"):
         reporting.published(tables, resampling.replicate(tables, count=5))
+
+
+def test_a_number_in_a_sentence():
+    table = pd.DataFrame({"model": ["a", "a", "b"], "metric": ["f1", "auc", "f1"], "value": [0.5, np.nan, -0.25],
+                          "low": [0.4, np.nan, np.nan], "high": [0.6, np.nan, np.nan]})  # fmt: skip
+    assert reporting.spoken(table, model="a", metric="f1") == "0.500 [0.400, 0.600]"
+    assert reporting.spoken(table, sign=True, model="a", metric="f1") == "+0.500 [+0.400, +0.600]"
+    assert reporting.spoken(table, sign=True, model="b") == "-0.250 (no interval)"
+    assert reporting.spoken(table, metric="auc") == "not available" == reporting.spoken(table, model="c")
+    assert reporting.spoken(table) == "0.500 [0.400, 0.600]"

@@ -60,7 +60,8 @@ def test_a_run_knows_its_folder_its_settings_and_its_images(opened, tmp_path):
 
 def test_images_that_are_nowhere_are_asked_for(opened, tmp_path):
     with pytest.raises(StudyError, match="give it with --data DIR"):
-        opened(data="")
+        opened("01_eda", data="")
+    assert opened("03_ensemble", data="").data is None  # reads predictions only
     with pytest.raises(StudyError, match="no folder .*nowhere"):
         opened(data=str(tmp_path / "nowhere"))
 

@@ -10,6 +10,12 @@ from lesionkit.workbook import card
 from lesionkit.workbook.artifacts import MissingInput, Run
 
 
+def long(table, more):
+    """The table of intervals that are 0.1 to either side."""
+    rows = table.melt(["model", *more], var_name="metric")
+    return rows.assign(low=rows["value"] - 0.1, high=rows["value"] + 0.1, note="")
+
+
 @pytest.fixture
 def run(tmp_path):
     (tmp_path / "two.toml").write_text('phantoms = 60\nbackbones = ["baseline_cnn", "resnet50"]\ntitle = "Two"\n')
@@ -23,8 +29,9 @@ def run(tmp_path):
     outside = inside.assign(**{m: inside[m] - 0.25 for m in METRICS}, source="all", scc="merged")
     others = outside.assign(scc="without", **dict.fromkeys(METRICS, 0.9))
     (run.folder / "tables").mkdir()
-    inside.to_csv(run.path("tables", "03_leaderboard.csv"), index=False)
-    pd.concat([others, outside]).to_csv(run.path("tables", "04_leaderboard.csv"), index=False)
+    long(inside, []).to_csv(run.path("tables", "03_intervals.csv"), index=False)
+    outside = long(pd.concat([others, outside]), ["source", "scc"])
+    outside.to_csv(run.path("tables", "04_intervals.csv"), index=False)
     parts = pd.DataFrame({"split": ["train", "test"], "images": [1234, 56]})
     parts.to_csv(run.path("tables", "01_split.csv"), index=False)
     for name, size in (("baseline_cnn", 64), ("resnet50", 96)):
@@ -47,18 +54,17 @@ def test_the_model_card_takes_its_numbers_from_the_tables_and_says_what_it_is_no
     text = card.model_card(run, card.leaderboard(run))
     assert "Not a medical device" in text and "changes by -0.250" in text and "65% of the external melanomas" in text
     assert "1,234 train, 56 test" in text and "Synthetic images" in text
-    assert "| macro f1 | 0.600 | 0.350 |" in text
+    assert "| macro f1 | 0.600 [0.500, 0.700] | 0.350 [0.250, 0.450] |" in text
 
 
 def test_the_summary_is_a_table_with_a_row_a_model(run):
     lines = card.summary(card.leaderboard(run)).splitlines()
     assert len(lines) == 5 and len({line.count("|") for line in lines}) == 1
-    assert lines[2].startswith("| resnet50 | none | 96 | 1 | 0.700 | 0.450 |") and lines[3].startswith(
-        "| ensemble |  |  |  | 0.600 | 0.350 |"
-    )
+    assert lines[2].startswith("| resnet50 | 0.70 [0.60, 0.80] | 0.45 [0.35, 0.55] |")
+    assert lines[3].startswith("| ensemble | 0.60 [0.50, 0.70] | 0.35 [0.25, 0.45] |")
 
 
 def test_what_is_missing_is_named_with_the_notebook_that_makes_it(run):
-    run.path("tables", "04_leaderboard.csv").unlink()
-    with pytest.raises(MissingInput, match="04_leaderboard.csv is missing: run notebook 04_external_validation first"):
+    run.path("tables", "04_intervals.csv").unlink()
+    with pytest.raises(MissingInput, match="04_intervals.csv is missing: run notebook 04_external_validation first"):
         card.leaderboard(run)

@@ -1,0 +1,97 @@
+"""What a study found, in a dozen sentences with numbers from its tables."""
+
+import pandas as pd
+
+from lesionkit.evidence.reporting import spoken
+from lesionkit.evidence.shift import METHODS
+from lesionkit.workbook.artifacts import Run
+
+
+def findings(run: Run) -> str:
+    """A Markdown list; needs the tables of notebooks 02b to 04b. Intervals are 95 %, over lesions."""
+    makers = {"02b": "02b_controls", "03": "03_ensemble", "03b": "03b_melanoma", "03c": "03c_calibration",
+              "04": "04_external_validation", "04b": "04b_shift"}  # fmt: skip
+
+    def table(name: str) -> pd.DataFrame:
+        return run.saved_table(makers[name.split("_")[0]], name)
+
+    parts = (_controls, _ensemble, _melanoma, _calibration, _outside)
+    return "\n".join(f"- {line}" for part in parts for line in part(table)) + "\n"
+
+
+def _controls(table) -> list[str]:
+    share = table("02b_sibling_share").set_index("class")["share"]
+    leak, bought = table("02b_leak"), table("02b_balancing")
+    bought = bought[(bought["split"] == "test") & (bought["metric"] == "melanoma_sensitivity")]
+    worth = "What such a sibling is worth could not be measured on so few lesions"
+    if len(leak):
+        worth = (
+            f"Such a sibling changes the accuracy on the same {leak['n'].max():,.0f} images by "
+            f"{spoken(leak, 'difference', sign=True, metric='accuracy')}"
+        )
+    return [
+        f"**The leak.** Under a split by image {share['all']:.0%} of the test images, and {share['mel']:.0%} of the melanomas, "
+        "would have a photograph of the same lesion in training (`02b_sibling_share`).",
+        f"{worth} (`02b_leak`).",
+        "**Balancing.** Class-balanced sampling changes the melanoma sensitivity by "
+        f"{spoken(bought, 'difference', sign=True, where='argmax')} at the model's own call, and by "
+        f"{spoken(bought, 'difference', sign=True, where='equal specificity')} at equal specificity (`02b_balancing`).",
+    ]
+
+
+def _ensemble(table) -> list[str]:
+    tests = table("03_comparisons").query("test == 'balanced_accuracy'")
+    better = tests[(tests["p_holm"] < 0.05) & (tests["estimate"] > 0)]
+    five = table("03_ensembles").query("metric == 'balanced_accuracy'").sort_values("value", ascending=False)
+    said = ", ".join(
+        f"{row['model'].removeprefix('ensemble_').replace('ensemble', 'mean')} {row['value']:.3f}"
+        for _, row in five.iterrows()
+    )
+    return [
+        f"**The ensemble.** Its balanced accuracy is above that of {len(better)} of {len(tests)} members after Holm's correction "
+        f"(`03_comparisons`). Ways to combine: {said} (`03_ensembles`).",
+    ]  # fmt: skip
+
+
+def _melanoma(table) -> list[str]:
+    points = table("03b_operating_points").query("model == 'ensemble' and target == 0.9")
+    rates = [
+        f"{where} it finds {spoken(points, split=split, metric='sensitivity')} at a specificity of "
+        f"{spoken(points, split=split, metric='specificity')}"
+        for split, where in {"test": "inside", "external": "outside"}.items()
+    ]
+    return [
+        f"**Melanoma.** The ensemble at the threshold that found 90 % on validation: {'; '.join(rates)} (`03b_operating_points`)."
+    ]
+
+
+def _calibration(table) -> list[str]:
+    ece = table("03c_calibration").query("model == 'ensemble' and metric == 'ece'")
+    sets = table("03c_conformal").query("kind == 'marginal' and `class` == 'all'").rename(columns={"coverage": "value"})
+    after, before = (
+        {split: spoken(ece, split=split, scaling=kind) for split in ("test", "external")}
+        for kind in ("temperature", "none")
+    )
+    return [
+        f"**Calibration.** Temperature scaling takes the ensemble's ECE from {before['test']} to {after['test']} inside, and from "
+        f"{before['external']} to {after['external']} outside (`03c_calibration`).",
+        f"**Conformal sets** that promise 90 % hold the truth for {spoken(sets, split='test')} inside and for "
+        f"{spoken(sets, split='external')} outside (`03c_conformal`).",
+    ]  # fmt: skip
+
+
+def _outside(table) -> list[str]:
+    drop, frame, prior = table("04_drop"), table("04b_frame"), table("04b_prior_shift")
+    n = f"{frame['n'].max():,.0f} " if len(frame) else ""
+    prior = prior[prior["metric"] == "balanced_accuracy"]
+    changed = {"difference": "value", "difference_low": "low", "difference_high": "high"}
+    prior = prior.drop(columns=["value", "low", "high"]).rename(columns=changed)
+    return [
+        f"**Outside** the ensemble loses {spoken(drop, 'drop', model='ensemble', metric='balanced_accuracy')} of balanced accuracy "
+        f"and {spoken(drop, 'drop', model='ensemble', metric='macro_auc')} of macro AUC (`04_drop`).",
+        f"**The frame.** Cropping it from the {n}external images that have one changes the accuracy on them by "
+        f"{spoken(frame, 'difference', sign=True, model='ensemble', metric='accuracy')} and the melanoma sensitivity by "
+        f"{spoken(frame, 'difference', sign=True, model='ensemble', metric='melanoma_sensitivity')} (`04b_frame`).",
+        "**Prevalence.** Prior correction by EM, which uses the unlabelled external images, changes the balanced accuracy by "
+        f"{spoken(prior, sign=True, method=METHODS[-1])} (`04b_prior_shift`).",
+    ]
