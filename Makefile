@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test slow lab clean
+.PHONY: demo test slow bench lab clean
 demo: $(READY)
 	$(BIN)/lesionkit run demo
 
@@ -14,6 +14,9 @@ test: $(READY)
 
 slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+bench: $(READY)
+	$(BIN)/python tests/benchmarks/bootstrap.py
 
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=.

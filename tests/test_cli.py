@@ -156,3 +156,12 @@ def test_predict_names_images_that_cannot_be_read_and_goes_on_with_the_others(ca
     assert code == 1 and "broken.jpg: unreadable image" in err and not (tmp_path / "x.csv").exists()
     code, out, err = call("predict", *where, str(tmp_path / "sound.jpg"), "--out", str(tmp_path / "x.csv"))
     assert code == 0 and "broken.jpg" in err and "1 images" in out and len(pd.read_csv(tmp_path / "x.csv")) == 1
+
+
+def test_evaluate_names_what_it_cannot_use(call, tmp_path):
+    (tmp_path / "p.csv").write_text("image_id,p_mel\na,1\n")
+    (tmp_path / "y.csv").write_text("image_id,dx\na,mel\n")
+    mine, truth, out = (str(tmp_path / name) for name in ("p.csv", "y.csv", "out"))
+    code, _, error = call("evaluate", mine, "--labels", truth, "--out", out)
+    assert code == 2 and "missing column p_akiec" in error
+    assert call("evaluate", mine)[0] == 2  # no labels
