@@ -83,7 +83,7 @@ def cost_with_ensemble(costs: pd.DataFrame, members: Iterable[str], name: str = 
     for fault, holds in faults.items():
         if holds:
             raise ValueError(f"{fault}; costs has the models {', '.join(known.index)}")
-    ran = known.loc[members, [column for column in COSTS if column in known]]
+    ran = known.loc[members].reindex(columns=list(COSTS))
     unknown = list(ran.index[ran.isna().any(axis=1)])
     note = f"unknown cost of {', '.join(unknown)}" if unknown else ""
     row = pd.DataFrame([{"model": name, **ran.sum(skipna=False), "note": note}])
@@ -98,7 +98,7 @@ def quality_and_cost(board: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
     """
     _each_once(board, "leaderboard")
     costs = _each_once(costs, "table of costs")
-    return board.merge(costs[["model", *(name for name in COSTS if name in costs)]], on="model", how="left")
+    return board.merge(costs.reindex(columns=["model", *COSTS]), on="model", how="left")
 
 
 def _each_once(table: pd.DataFrame, what: str) -> pd.DataFrame:

@@ -49,13 +49,14 @@ def predict_logits(
     mean, std = config["normalisation"]
     if not len(images):
         return np.zeros((views, 0, len(CLASSES)))
-    batches = [
-        torch.stack([model(view) for view in dihedral_views(x, views)])  # (views, B, 7)
-        for x in (
-            normalise(to_float(images[i : i + batch_size], device), mean, std)
-            for i in range(0, len(images), batch_size)
-        )
-    ]
+    with torch.autocast(device.type, enabled=False):  # a training stopped in this kernel may have left it on
+        batches = [
+            torch.stack([model(view) for view in dihedral_views(x, views)])  # (views, B, 7)
+            for x in (
+                normalise(to_float(images[i : i + batch_size], device), mean, std)
+                for i in range(0, len(images), batch_size)
+            )
+        ]
     return torch.cat(batches, 1).cpu().double().numpy()
 
 

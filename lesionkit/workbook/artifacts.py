@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 import lesionkit
 from lesionkit import study as studies
 from lesionkit.evidence import predictions
-from lesionkit.evidence.diversity import COSTS
 from lesionkit.study import Study
 from lesionkit.workbook import tables
 
@@ -158,7 +157,7 @@ class Run:
         files = {name: self.path("tables", f"02_cost_{name}.csv") for name in self.study.backbones}
         found = [self.saved_table("02_train_backbone", file.stem).assign(model=name)
                  for name, file in files.items() if file.exists()]  # fmt: skip
-        known = pd.concat(found).set_index("model") if found else pd.DataFrame(columns=list(COSTS), dtype=float)
+        known = pd.concat(found).set_index("model") if found else pd.DataFrame()
         return known.reindex(list(self.study.backbones)).rename_axis("model").reset_index()
 
     def saved_table(self, maker: str, name: str) -> pd.DataFrame:

@@ -30,6 +30,14 @@ def test_probabilities_are_a_distribution_and_do_not_depend_on_the_batch(run):
     assert np.allclose(inference.predict_rows(model, config, pixels, chosen), p[[50, 3, 3]], atol=1e-5)
 
 
+def test_a_training_that_left_mixed_precision_on_changes_no_answer(run):
+    model, config = inference.load(run / "models" / "baseline_cnn", "cpu")
+    images = toy()[0].images[:8]
+    expected = inference.predict(model, config, images)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert (inference.predict(model, config, images) == expected).all()
+
+
 def test_test_time_augmentation_makes_the_answer_the_same_for_every_orientation(run):
     model, config = inference.load(run / "models" / "baseline_cnn", "cpu")
     images = toy()[0].images[:4]
