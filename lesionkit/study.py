@@ -199,7 +199,10 @@ def _build(name: str, values: dict) -> Study:
             raise StudyError(f"backbone.{backbone}.{fixed[0]}: holds for the whole study; set {fixed[0]} instead")
         for key, value in table.items():
             _checked(key, value)
-    few = {1, 2} & {study.folds, *(study.for_backbone(name).folds for name in study.backbone)}
+    folded = {study.folds, *(study.for_backbone(name).folds for name in study.backbone)} - {0}
+    if folded and study.split == "image_leaky":
+        raise StudyError("folds: are by lesion, and the split is by image: set folds = 0, or split = lesion")
+    few = {1, 2} & folded
     if few:
         raise StudyError(f"folds = {min(few)}: 0, or at least 3: one is scored, one chooses the epoch, the rest trains")
     return study

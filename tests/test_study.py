@@ -110,6 +110,8 @@ def test_folds_leave_one_to_score_and_one_to_choose_the_epoch(write):
     assert study.for_backbone("resnet50").folds == 5 and study.for_backbone("densenet121").folds == 0
     with pytest.raises(StudyError, match="folds = 2: 0, or at least 3"):
         load(write("[backbone.resnet50]\nfolds = 2"))
+    with pytest.raises(StudyError, match="folds: are by lesion, and the split is by image"):
+        load("paper", ["folds=5"])
 
 
 def test_a_backbone_can_be_trained_otherwise(write):

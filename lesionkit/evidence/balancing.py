@@ -1,7 +1,8 @@
 """What class-balanced sampling buys: a backbone trained with it against the same without, paired.
 
-At the argmax a balanced model calls rare classes more often and gains recall by its operating point alone. At
-equal specificity the operating point is taken out: what is left is what the model tells apart better.
+At the argmax a balanced model calls rare classes more often and gains recall by its operating point alone. At a
+specificity matched on validation the operating point is taken out, as far as the match carries over: what is left
+is what the model tells apart better.
 """
 
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from lesionkit.evidence import predictions as table_of
 from lesionkit.evidence.melanoma import threshold_at_specificity
 
 COLUMNS = ["metric", "where", "a", "b", "difference", "low", "high", "note"]
+MATCHED = "specificity matched on validation"
 SHOWN = ("mel", "akiec", "df", "vasc")
 MELANOMA_NAMES = {"recall:mel": "melanoma_sensitivity", "specificity:mel": "melanoma_specificity"}
 UNSET = "no validation image of both models, or of one class only: no threshold"
@@ -26,10 +28,10 @@ def compare_balancing(
     """Two models of `scored`, paired by lesion: metric, where, a (balanced), b (natural), difference, low, high, note.
 
     where "argmax": balanced accuracy, and recall and specificity of each class of SHOWN against the rest.
-    where "equal specificity": both again, a class called where its probability reaches a threshold; each model's
-    threshold gives, on validation, the specificity that the balanced model's argmax has there. The specificities
-    on `split` stand beside, for thresholds are carried, not set again. difference = a − b; its interval takes
-    the thresholds as they are. Raises ValueError where a model is not in `scored`.
+    where MATCHED: both again, a class called where its probability reaches a threshold; each model's threshold gives,
+    on validation, the specificity that the balanced model's argmax has there. Thresholds are carried to `split`, not
+    set again, so that specificities may differ there: the note says by how much, a − b. difference = a − b; its
+    interval takes the thresholds as they are. Raises ValueError where a model is not in `scored`.
     """
     names = (balanced, natural)
     tables = _pair(scored, names, split)
@@ -45,7 +47,8 @@ def compare_balancing(
     matched = matched[matched["metric"] != "balanced_accuracy"]  # classes are called one by one there
     if np.isnan(cuts).any():
         matched = matched.assign(a=np.nan, b=np.nan, difference=np.nan, low=np.nan, high=np.nan, note=UNSET)
-    both = pd.concat([argmax.assign(where="argmax"), matched.assign(where="equal specificity")], ignore_index=True)
+    matched = matched.assign(note=_unmatched(matched))
+    both = pd.concat([argmax.assign(where="argmax"), matched.assign(where=MATCHED)], ignore_index=True)
     return both[COLUMNS]
 
 
@@ -85,6 +88,17 @@ def _paired(y: np.ndarray, calls: list[np.ndarray], w: np.ndarray) -> pd.DataFra
     reasons = _reasons(y)
     notes = [reasons.get(metric, note) for metric, note in zip(rows["metric"], rows["note"], strict=True)]
     return rows.assign(note=notes)
+
+
+def _unmatched(matched: pd.DataFrame) -> list[str]:
+    """The notes, with the difference between the realised specificities of the row's class, where there is one."""
+    differences, notes = matched.set_index("metric")["difference"], matched.set_index("metric")["note"]
+    for name in SHOWN:
+        differs = round(differences[_named("specificity", name)], 3) + 0.0  # not −0
+        for metric in (_named("recall", name), _named("specificity", name)):
+            if not np.isnan(differs):
+                notes[metric] = "; ".join(filter(None, (notes[metric], f"specificity differs by {differs:+.3f} here")))
+    return notes.tolist()
 
 
 def _rates(y: np.ndarray, called: np.ndarray, w: np.ndarray) -> dict[str, np.ndarray]:

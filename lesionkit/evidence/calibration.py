@@ -33,6 +33,7 @@ ERRORS = ("ece", "classwise_ece")
 METRICS = (*ERRORS, "overconfidence", "brier", "log_loss")
 ORDERS = ("mean", "calibrate_then_average", "average_then_calibrate")
 DIFFERENCE = "difference"  # calibrate-then-average − average-then-calibrate
+APPROXIMATE = "the interval is approximate: it covers 60–70 % where the true value is near 0.01"
 UNFITTED = "no validation image of this model to fit the temperature on"
 
 Scorer = Callable[[np.ndarray], dict[str, np.ndarray]]
@@ -195,6 +196,8 @@ def _rows(table: pd.DataFrame, w: np.ndarray, seed: int, **columns) -> pd.DataFr
         rows.loc[at, "low"] = rows.loc[at, "low"].clip(lower=0)
         rows.loc[by_chance, "low"] = 0.0
         rows.loc[by_chance, "note"] = f"a perfectly calibrated model gets up to {most:.3f} by chance"
+    rough = rows["metric"].eq("classwise_ece") & rows["low"].notna()
+    rows.loc[rough, "note"] = ["; ".join(filter(None, (note, APPROXIMATE))) for note in rows.loc[rough, "note"]]
     return rows
 
 
@@ -216,12 +219,8 @@ def _difference(one: pd.DataFrame, other: pd.DataFrame, w: np.ndarray, **columns
 
 
 def _unfitted(columns: dict) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {**columns, "metric": name, "value": np.nan, "low": np.nan, "high": np.nan, "note": UNFITTED}
-            for name in METRICS
-        ]
-    )
+    nothing = dict.fromkeys(("value", "low", "high"), np.nan)
+    return pd.DataFrame([{**columns, "metric": name, **nothing, "note": UNFITTED} for name in METRICS])
 
 
 def _splits(scored: pd.DataFrame, splits: Sequence[str]) -> dict[str, dict[str, pd.DataFrame]]:

@@ -100,6 +100,25 @@ def scaled_table(scored: pd.DataFrame) -> pd.DataFrame:
     return with_probabilities(scored, p)
 
 
+def as_risks(scored: pd.DataFrame) -> pd.DataFrame:
+    """`scored` with the probabilities of every model made consistent with the shares of validation: same rows and order.
+
+    By bias-corrected temperature scaling, fitted on "val" alone: class-balanced training makes a model claim rare
+    classes too often, which a temperature does not mend. Where a class is absent there, by temperature alone; a model
+    without validation rows stays as it is.
+    """
+    parts = []
+    for _, rows in scored.groupby("model", sort=False):
+        own = rows[rows["split"] == "val"]
+        p = table_of.probabilities(rows)
+        if len(own):
+            y, fit_on = table_of.targets(own), table_of.probabilities(own)
+            whole = len(np.unique(y)) == len(CLASSES)
+            p = bias_scaled(p, *bias_corrected(y, fit_on)) if whole else scaled(p, temperature(y, fit_on))
+        parts.append(with_probabilities(rows, p))
+    return pd.concat(parts).loc[scored.index]
+
+
 def with_probabilities(table: pd.DataFrame, p: np.ndarray) -> pd.DataFrame:
     """A copy of a table of predictions in which p, (n, 7), stands for its probabilities."""
     return table.assign(**dict(zip(PROBABILITIES, np.asarray(p, np.float32).T, strict=True)))

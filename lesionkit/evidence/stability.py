@@ -4,6 +4,8 @@ versions is the long table of one model in one split, scored more than once: ima
 known), split, y_true, version ("view0", "fold3", a seed), and the probabilities. A call is the argmax.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -54,18 +56,23 @@ def over_versions(versions: pd.DataFrame, count: int = 2000, seed: int = 0) -> p
     return pd.concat(parts, ignore_index=True)
 
 
-def every_model(versions: pd.DataFrame, split: str = "test", count: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """`over_versions` of each model in `split`, and of their mean, as "ensemble": COLUMNS.
+def every_model(
+    versions: pd.DataFrame, members: Sequence[str], split: str = "test", count: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """`over_versions` of each model in `split`, and of the mean of `members`, as "ensemble": COLUMNS.
 
     versions: as above, with the column model; no row of the split gives no row. The ensemble's versions are the means
-    of the models' own: of their views, or of their folds.
+    of the members' own: of their views, or of their folds. It is left out where there are not two members, or where
+    one lacks an image of a version: the mean of the rest is another model.
     """
     rows = versions[versions["split"] == split] if len(versions) else versions
     if rows.empty:
         return pd.DataFrame(columns=COLUMNS)
     described = [name for name in rows if name not in ("model", *PROBABILITIES)]
-    mean = rows.groupby(described, sort=False)[list(PROBABILITIES)].mean().reset_index().assign(model="ensemble")
-    rows = pd.concat([rows, mean], ignore_index=True)
+    images = rows[rows["model"].isin(members)].groupby(described, sort=False)
+    if len(members) > 1 and images.ngroups and (images["model"].nunique() == len(members)).all():
+        mean = images[list(PROBABILITIES)].mean().reset_index().assign(model="ensemble")
+        rows = pd.concat([rows, mean], ignore_index=True)
     parts = [over_versions(own, count, seed).assign(model=name) for name, own in rows.groupby("model", sort=False)]
     return pd.concat(parts, ignore_index=True)[COLUMNS]
 

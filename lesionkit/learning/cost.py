@@ -12,8 +12,8 @@ BATCH, BATCHES = 16, 5  # images a batch, batches timed
 
 
 @torch.inference_mode()
-def cost(model: nn.Module, size: int) -> dict[str, float | int | str]:
-    """What it takes to classify images of `size` px in one view, on the device where the model is.
+def cost(model: nn.Module, size: int, views: int = 1) -> dict[str, float | int | str]:
+    """What it takes to classify images of `size` px in `views` views, on the device where the model is.
 
     parameters_m: millions of parameters. macs_m: millions of multiplications with an addition for one image, of
     convolutions, matrix products and attention (half the operations that PyTorch's FlopCounterMode counts).
@@ -35,8 +35,9 @@ def cost(model: nn.Module, size: int) -> dict[str, float | int | str]:
         model.train(training)
     return {
         "parameters_m": sum(p.numel() for p in model.parameters()) / 1e6,
-        "macs_m": counter.get_total_flops() / 2e6,
-        "ms_image": 1000 * seconds / BATCH,
+        "macs_m": views * counter.get_total_flops() / 2e6,
+        "ms_image": views * 1000 * seconds / BATCH,
+        "views": views,
         "device": parameter.device.type,
         "threads": torch.get_num_threads(),
     }

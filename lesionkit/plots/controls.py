@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from lesionkit.data.records import CLASSES
+from lesionkit.evidence.balancing import MATCHED
 from lesionkit.plots.style import CLASS_COLOURS, axes, legend_above, metric_label, unavailable, use_style
 
 MARKS = {"share called rightly": "o", "mean probability of the true class": "D"}
@@ -51,19 +52,19 @@ def plot_leak(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 def plot_balancing(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Balanced − natural sampling, in percentage points: a row a metric, with its interval.
 
-    table: of `evidence.balancing.compare_balancing`. Dots are at the models' own calls, diamonds at equal specificity,
-    where balanced accuracy is not defined. Right of 0, balancing helps.
+    table: of `evidence.balancing.compare_balancing`. Dots are at the models' own calls, diamonds at a specificity
+    matched on validation, where balanced accuracy is not defined. Right of 0, balancing helps.
     """
     rows = table[table["difference"].notna() & ~table["metric"].str.contains("specificity")]
     metrics = list(dict.fromkeys(rows["metric"]))
     if not metrics:
         return unavailable(ax, "the backbone was not trained both ways")
     ax = axes(ax, 1.0 + 0.4 * len(metrics))
-    for where, (mark, shift) in {"argmax": ("o", -0.15), "equal specificity": ("D", 0.15)}.items():
+    for where, (mark, shift) in {"argmax": ("o", -0.15), MATCHED: ("D", 0.15)}.items():
         for _, row in rows[rows["where"] == where].iterrows():
             name = "mel" if row["metric"].startswith("melanoma") else row["metric"].partition(":")[2]
             _row(ax, metrics.index(row["metric"]) + shift, row, mark, CLASS_COLOURS.get(name, ALL))
-        label = "at the model's own call" if where == "argmax" else f"at {where}"
+        label = "at the model's own call" if where == "argmax" else f"at a {where}"
         ax.plot([], [], mark, color="#555555", markerfacecolor=_face(mark, "#555555"), markersize=5, label=label)
     ax.axvline(0, color="#222222", linewidth=1, zorder=1)
     names = [metric_label(m.replace("recall:", "recall of ").replace("_", " ")) for m in metrics]

@@ -69,7 +69,8 @@ def plot_decision_curves(curves: pd.DataFrame, *, ax: Axes | None = None) -> Axe
         colour = model_colour(name)
         ax.fill_between(x, rows["low"], rows["high"], color=colour, alpha=0.15, linewidth=0)
         ax.plot(x, rows["net_benefit"], color=colour, label=model_label(name))
-    top = max(curves["high"].max(), 0.01)  # not 0, where there is no melanoma
+    # 0.01 where there is no melanoma; of one lesion curves have no interval
+    top = np.nanmax([curves["high"].max(), curves["net_benefit"].max(), 0.01])
     ax.set(xlim=(0, 100 * curves["threshold"].max()), ylim=(-0.2 * top, 1.05 * top))
     ax.set(xlabel="threshold probability of melanoma (%)", ylabel="net benefit (per image)")
     ax.grid(True)

@@ -88,9 +88,11 @@ def _results(ensemble: pd.Series) -> str:
 def _limits(run: Run, ensemble: pd.Series) -> str:
     lost = ensemble["balanced_accuracy_in"] - ensemble["balanced_accuracy_out"]
     missed = 1 - ensemble["melanoma_sensitivity_out"]
+    change = "by an amount that is not defined here" if pd.isna(lost) else f"by {-lost:+.3f}"
+    share = "An unknown share" if pd.isna(missed) else f"{missed:.0%}"
     limits = [
-        f"- Balanced accuracy changes by {-lost:+.3f} from the internal test set to other archives: expect no better elsewhere.",
-        f"- At the model's own call, {missed:.0%} of the external melanomas are called something else.",
+        f"- Balanced accuracy changes {change} from the internal test set to other archives: expect no better elsewhere.",
+        f"- {share} of the external melanomas are called something else at the model's own call.",
         "- Brackets are 95 % intervals over lesions of one split and one training; another training would differ beyond them.",
         "- Only the seven classes exist for the model: every image gets one of them, whatever it shows.",
     ]

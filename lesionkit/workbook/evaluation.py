@@ -3,9 +3,11 @@
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NoReturn
 
 import pandas as pd
 
+from lesionkit.data import splits
 from lesionkit.data.records import CLASSES, DATASETS
 from lesionkit.evidence import predictions
 from lesionkit.evidence.predictions import PROBABILITIES, PredictionError
@@ -32,22 +34,25 @@ FACTS = (
     "sex",
     "site",
 )  # what labels may hold
+SAID = {"y_true": "dx", "split": "split", "lesion_id": "lesion_id", "group_id": "group_id", "dataset": "dataset"}
 MARK = "evaluation.json"  # in a folder that `evaluate` has made
 
 
 def evaluate(files: Iterable[Path], labels: Path, out: Path, say: Callable[[str], None] = print) -> Path:
-    """Run notebooks 03, and 04 where there are external images, on predictions from `files`; returns the folder `out`.
+    """Run notebooks 03, 04c, and all of 04 where there are external images, on predictions; returns the folder `out`.
 
     files: Parquet or CSV, a row an image and model: image_id, p_akiec … p_vasc; model, or the file's name stands for it.
     labels: CSV with image_id (or image) and dx, or one column a label of ISIC with 0 and 1; and what is known of lesion_id,
     split (val, test, external; test where it is not given), dataset, source, age, sex, site, dx_type. Without val, nothing
-    can be fitted: thresholds, temperatures and weighted ensembles are then NA. Raises PredictionError for what does not fit.
+    can be fitted: thresholds, temperatures and weighted ensembles are then NA. What labels do not say is taken from the
+    predictions, if they do. Raises PredictionError for what does not fit, and for a lesion on two sides of the split.
     """
     out = Path(out).resolve()
     if out.exists() and any(out.iterdir()) and not (out / MARK).exists():
         raise PredictionError(f"--out {out}: holds something else; give a new folder, or an evaluation's")
-    facts = read_labels(Path(labels))
-    table = predictions.check(_joined(pd.concat(map(_read, map(Path, files)), ignore_index=True), facts))
+    table = pd.concat(map(_read, map(Path, files)), ignore_index=True)
+    facts = _completed(read_labels(Path(labels)), table)
+    table = _scored(table, facts)
     models = list(dict.fromkeys(table["model"]))
     _check_names(models)
     study = _study(out, models)
@@ -58,12 +63,12 @@ def evaluate(files: Iterable[Path], labels: Path, out: Path, say: Callable[[str]
         run.save_predictions(table[table["model"] == model], model)
     counts = table.groupby("split")["image_id"].nunique()
     say(f"{len(models)} models; images: {', '.join(f'{n:,} {split}' for split, n in counts.items())}")
-    only = ["03", "04"] if "external" in counts else ["03"]
+    only = ["03", "04"] if "external" in counts else ["03", "04c"]
     return pipeline.run_study(str(study), out=str(out.parent), only=only, say=say)
 
 
 def read_labels(file: Path) -> pd.DataFrame:
-    """A row an image: image_id, dx and FACTS, with NA for what is not known; an image without a lesion id is its own lesion."""
+    """A row an image: image_id, dx and FACTS; NA for what is not known."""
     table = _read_table(file)
     table = table.rename(columns={old: new for old, new in NAMES.items() if new not in table})
     if "image_id" not in table:
@@ -73,16 +78,11 @@ def read_labels(file: Path) -> pd.DataFrame:
         table["dx"] = table["source_dx"].map(_classes())
     _check_labels(table, file)
     table = table.reindex(columns=["image_id", "dx", *FACTS])
-    lesions = table["lesion_id"].fillna(table["image_id"])
-    defaults = {
-        "lesion_id": lesions,
-        "group_id": lesions,
-        "split": "test",
-        "dataset": "evaluated",
-        "source_dx": table["dx"],
-    }
-    table = table.fillna(defaults)
-    return table.assign(source=table["source"].fillna(table["dataset"]))
+    age = pd.to_numeric(table["age"], errors="coerce")
+    wrong = table.loc[age.isna() & table["age"].notna(), "age"]
+    if len(wrong):
+        raise PredictionError(f"{file}: age {wrong.iloc[0]!r} is no number of years; correct it or leave it empty")
+    return table.assign(age=age)
 
 
 def _check_labels(table: pd.DataFrame, file: Path) -> None:
@@ -115,33 +115,52 @@ def _read_table(file: Path) -> pd.DataFrame:
         raise PredictionError(f"{file}: no readable CSV ({error})") from error
 
 
-def _joined(table: pd.DataFrame, facts: pd.DataFrame) -> pd.DataFrame:
-    """Predictions with the labels' columns; where both say the truth they must agree."""
-    known = facts.set_index("image_id")
-    strangers = table.loc[~table["image_id"].isin(known.index), "image_id"]
+def _completed(labels: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """The labels of all images, with what only the predictions say, and defaults; where both say it they must agree."""
+    strangers = table.loc[~table["image_id"].isin(labels["image_id"]), "image_id"]
     if len(strangers):
         count, first = strangers.nunique(), strangers.iloc[0]
         raise PredictionError(f"{count} images of the predictions are not in the labels, first {first}; add their rows")
-    for theirs, ours in {"y_true": "dx", "split": "split", "lesion_id": "lesion_id"}.items():
-        truth = table["image_id"].map(known[ours])
-        apart = table[theirs].notna() & (table[theirs] != truth) if theirs in table else pd.Series(dtype=bool)
+    facts = labels.set_index("image_id").astype({name: object for name in SAID.values()})
+    for theirs, ours in SAID.items():
+        if theirs not in table:
+            continue
+        said = table.dropna(subset=theirs)
+        apart = said[theirs].astype(str) != said["image_id"].map(
+            facts[ours].fillna(said.groupby("image_id")[theirs].first())
+        ).astype(str)
         if apart.any():
-            first = table.loc[apart, "image_id"].iloc[0]
             raise PredictionError(
-                f"predictions and labels disagree on {theirs} of {int(apart.sum())} rows, first image {first}: "
-                "correct one, or leave the column out of the predictions"
+                f"predictions and labels disagree on {theirs} of {int(apart.sum())} rows, first image "
+                f"{said.loc[apart, 'image_id'].iloc[0]}: correct one, or leave the column out of the predictions"
             )
+        facts[ours] = facts[ours].fillna(said.groupby("image_id")[theirs].first())
+    facts = facts.reset_index()
+    facts["lesion_id"] = facts["lesion_id"].fillna(facts["image_id"]).astype(str)
+    defaults = {"group_id": facts["lesion_id"], "split": "test", "dataset": "evaluated", "source_dx": facts["dx"]}
+    facts = facts.fillna(defaults)
+    return facts.assign(source=facts["source"].fillna(facts["dataset"]))
+
+
+def _scored(table: pd.DataFrame, facts: pd.DataFrame) -> pd.DataFrame:
+    """The checked table of predictions, with the labels' columns; predictions on training images are left out."""
     kept = [name for name in table if name in ("image_id", "model", "energy") or name.startswith("p_")]
-    table = table[kept].merge(
-        facts[["image_id", "lesion_id", "group_id", "dataset", "split", "dx"]].rename(columns={"dx": "y_true"}),
-        on="image_id",
-    )
-    table = table[table["split"].isin(SPLITS)]  # nothing is learned from predictions on training images
-    if not (table["split"] == "test").any():
-        raise PredictionError(
-            "no prediction is of split test; name the images to evaluate test, or leave out the column split"
-        )
+    described = facts[["image_id", "lesion_id", "group_id", "dataset", "split", "dx"]].rename(columns={"dx": "y_true"})
+    table = table[kept].merge(described, on="image_id")
+    table = predictions.check(table[table["split"].isin(SPLITS)] if (table["split"] == "test").any() else _no_test())
+    for split in table["split"].unique():
+        predictions.by_model(table, split=split)  # refuses models that were not scored on the same images
+    try:
+        splits.assert_disjoint(_split(table, facts))
+    except splits.LeakError as error:
+        raise PredictionError(f"what is fitted on val would be tested on the same lesions: {error}") from error
     return table
+
+
+def _no_test() -> NoReturn:
+    raise PredictionError(
+        "no prediction is of split test; name the images to evaluate test, or leave out the column split"
+    )
 
 
 def _split(table: pd.DataFrame, facts: pd.DataFrame) -> pd.DataFrame:

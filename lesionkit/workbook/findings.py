@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from lesionkit.evidence.balancing import MATCHED
 from lesionkit.evidence.reporting import spoken
 from lesionkit.evidence.shift import METHODS
 from lesionkit.workbook.artifacts import Run
@@ -23,10 +24,10 @@ def _controls(table) -> list[str]:
     share = table("02b_sibling_share").set_index("class")["share"]
     leak, bought = table("02b_leak"), table("02b_balancing")
     bought = bought[(bought["split"] == "test") & (bought["metric"] == "melanoma_sensitivity")]
-    worth = "What such a sibling is worth could not be measured on so few lesions"
+    worth = "What siblings are worth could not be measured on so few lesions"
     if len(leak):
         worth = (
-            f"Such a sibling changes the accuracy on the same {leak['n'].max():,.0f} images by "
+            f"Its siblings in training change the accuracy on the same {leak['n'].max():,.0f} images by "
             f"{spoken(leak, 'difference', sign=True, metric='accuracy')}"
         )
     return [
@@ -35,7 +36,7 @@ def _controls(table) -> list[str]:
         f"{worth} (`02b_leak`).",
         "**Balancing.** Class-balanced sampling changes the melanoma sensitivity by "
         f"{spoken(bought, 'difference', sign=True, where='argmax')} at the model's own call, and by "
-        f"{spoken(bought, 'difference', sign=True, where='equal specificity')} at equal specificity (`02b_balancing`).",
+        f"{spoken(bought, 'difference', sign=True, where=MATCHED)} at a specificity matched on validation (`02b_balancing`).",
     ]
 
 
@@ -48,8 +49,8 @@ def _ensemble(table) -> list[str]:
         for _, row in five.iterrows()
     )
     return [
-        f"**The ensemble.** Its balanced accuracy is above that of {len(better)} of {len(tests)} members after Holm's correction "
-        f"(`03_comparisons`). Ways to combine: {said} (`03_ensembles`).",
+        f"**The ensemble.** Its balanced accuracy is above that of {len(better)} of the {tests['p_holm'].notna().sum()} members that could "
+        f"be tested, after Holm's correction (`03_comparisons`). Ways to combine: {said} (`03_ensembles`).",
     ]  # fmt: skip
 
 

@@ -122,14 +122,14 @@ def test_chance_is_what_calibrated_models_get():
     assert np.mean(joined["ece"]) > 1.5 * np.mean(by_chance["ece"])  # ten images of a lesion are not ten
 
 
-@pytest.mark.parametrize(("power", "true"), [(1.0, 0.0), (1.5, 0.1149)])
-def test_intervals_hold_the_true_ece(power, true):
-    """`true`: from two million images; percentiles would hold 0 in no sample."""
+@pytest.mark.parametrize(("n", "power", "true"), [(600, 1.0, 0.0), (1500, 1.15, 0.0416), (600, 1.5, 0.1149)])
+def test_intervals_hold_the_true_ece(n, power, true):
+    """`true`: from two million images; percentiles would hold 0 in no sample, and 0.0416 in about a third."""
     held = 0
     for seed in range(25):
-        y, p = arrays(600, seed, power)
-        part = predictions.build(rows(600).assign(y_true=np.array(predictions.CLASSES)[y]), p, "a")
-        found = calibration._rows(part, resampling.draws(np.arange(600), 200, seed), seed)
+        y, p = arrays(n, seed, power)
+        part = predictions.build(rows(n).assign(y_true=np.array(predictions.CLASSES)[y]), p, "a")
+        found = calibration._rows(part, resampling.draws(np.arange(n), 200, seed), seed)
         row = found.set_index("metric").loc["ece"]
         held += row["low"] <= true <= row["high"]
         assert row["low"] <= row["value"] <= row["high"]
@@ -156,6 +156,14 @@ def test_a_calibrated_model_is_noted():
     found = calibration.summary(part, count=50).set_index(["scaling", "metric"]).loc["none"]
     assert found.loc["ece", "low"] == 0 and "by chance" in found.loc["ece", "note"]
     assert found.loc["brier", "note"] == ""
+    assert found.loc["classwise_ece", "note"].endswith(f"by chance; {calibration.APPROXIMATE}")
+
+
+def test_intervals_of_classwise_ece_are_said_to_be_approximate():
+    y, p = arrays(1400, seed=5, power=2.0)
+    part = predictions.build(rows(1400).assign(y_true=np.array(predictions.CLASSES)[y]), p, "a")
+    notes = calibration.summary(part, count=50).query("scaling == 'none'").set_index("metric")["note"]
+    assert notes["classwise_ece"] == calibration.APPROXIMATE and set(notes.drop("classwise_ece")) == {""}
 
 
 def test_without_validation_scaling_is_undefined_with_its_reason():

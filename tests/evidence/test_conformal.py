@@ -69,9 +69,9 @@ def test_exchangeable_images_are_covered_as_promised(by_class):
 
 
 def test_summary_counts_what_the_sets_hold():
-    found = conformal.summary(scored(), count=50)
+    data = scored(280)
+    found = conformal.summary(data, count=50)
     assert tuple(found) == conformal.COLUMNS and len(found) == 2 * 2 * 8
-    data = scored()
     val, test = (data[data["split"] == split] for split in ("val", "test"))
     limits = conformal.thresholds(predictions.targets(val), predictions.probabilities(val), by_class=True)
     chosen, y = conformal.sets(predictions.probabilities(test), limits), predictions.targets(test)
@@ -85,23 +85,37 @@ def test_summary_counts_what_the_sets_hold():
     assert set(found["note"]) == {""}
 
 
-def test_too_few_validation_images_of_a_class_put_it_into_every_set():
+def test_lesions_and_not_images_are_too_few():
+    y, p = np.repeat(np.arange(7), 18), np.random.default_rng(0).dirichlet(np.ones(7), 126)
+    pairs = np.repeat(np.arange(63), 2)  # nine lesions a class
+    limits = conformal.thresholds(y, p, by_class=True)
+    np.testing.assert_array_equal(conformal.thresholds(y, p, by_class=True, clusters=pairs), limits)
+    joined = np.where(pairs == 1, 0, pairs)  # eight of class 0
+    found = conformal.thresholds(y, p, by_class=True, clusters=joined)
+    assert found[0] == 1 > limits[0] and (found[1:] == limits[1:]).all()
+    assert (conformal.thresholds(y, p, by_class=True, clusters=joined, alpha=0.2)[0]) < 1  # four are enough
+    assert (conformal.thresholds(y, p, clusters=joined) == conformal.quantile(1 - p[np.arange(126), y])).all()
+    assert (conformal.thresholds(y, p, clusters=np.arange(126) // 18) == 1).all()  # seven lesions in all
+
+
+def test_too_few_validation_lesions_of_a_class_put_it_into_every_set():
     data = scored(420)
-    drop = data.index[(data["split"] == "val") & (data["y_true"] == "df")][8:]
-    found = conformal.summary(data.drop(drop), count=50)
+    of_df = data.index[(data["split"] == "val") & (data["y_true"] == "df")]
+    data.loc[of_df, "lesion_id"] = [f"DF_{i // 4}" for i in range(len(of_df))]
+    found = conformal.summary(data.drop(of_df[32:]), count=50)
     rows_of = by(found, kind="class-conditional")
     assert rows_of.loc["df", "threshold"] == 1 and rows_of.loc["df", "coverage"] == 1
-    assert rows_of.loc["df", "note"] == "only 8 validation images of df: df is always in the set"
+    assert rows_of.loc["df", "note"] == "only 8 validation lesions of df: df is always in the set"
     assert rows_of.loc["all", "note"] == "always in the set: df" and rows_of.loc["mel", "note"] == ""
     assert set(by(found)["note"]) == {""}
 
 
-def test_too_few_validation_images_altogether():
+def test_too_few_validation_lesions_altogether():
     data = scored(140)
-    few = pd.concat([data[data["split"] == "val"].head(8), data[data["split"] == "test"]])
+    few = pd.concat([data[data["split"] == "val"].head(16), data[data["split"] == "test"]])
     rows_of = by(conformal.summary(few, count=50))
     assert (rows_of["size"] == 7).all() and (rows_of["coverage"] == 1).all()
-    assert rows_of.loc["nv", "note"] == "only 8 validation images: nv is always in the set"
+    assert rows_of.loc["nv", "note"] == "only 8 validation lesions: nv is always in the set"
 
 
 def test_an_absent_class_is_na():
@@ -119,7 +133,9 @@ def test_without_validation_all_is_undefined_with_its_reason():
 
 
 def test_one_lesion_has_no_interval():
-    found = conformal.summary(scored().assign(lesion_id="HAM_1"), count=20)
+    data = scored()
+    data.loc[data["split"] != "val", "lesion_id"] = "HAM_1"
+    found = conformal.summary(data, count=20)
     assert found["coverage"].notna().all() and found["low"].isna().all()
     assert set(found["note"]) == {resampling.ALONE}
 

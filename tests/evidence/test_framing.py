@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from lesionkit.evidence import ensembles, framing, metrics, predictions
+from lesionkit.evidence import comparisons, ensembles, framing, metrics, predictions
 
 from .tables import rows, table
 
@@ -13,7 +13,7 @@ def test_the_effect_is_the_paired_difference_on_the_framed_images():
     kept = pd.concat([table(name, described, seed=k) for k, name in enumerate("ab")], ignore_index=True)
     framed = described.iloc[:56]
     cropped = pd.concat([table(name, framed, seed=9 + k, strength=4) for k, name in enumerate("ab")])
-    found = framing.effect(kept, cropped, count=100)
+    found = framing.effect(kept, cropped, ["a", "b"], count=100)
     assert list(found) == framing.COLUMNS and list(dict.fromkeys(found["model"])) == ["a", "b", "ensemble"]
     assert set(found["n"]) == {56}
     mean = ensembles.mean(cropped)
@@ -22,10 +22,28 @@ def test_the_effect_is_the_paired_difference_on_the_framed_images():
     assert row["cropped"].to_dict() == pytest.approx({name: expected[name] for name in framing.METRICS})
     assert row["difference"].to_numpy(float) == pytest.approx((row["cropped"] - row["kept"]).to_numpy(float))
     assert row.loc["accuracy", "difference"] > 0 and row.loc["accuracy", "low"] > 0
+    for _, family in found.groupby("metric"):
+        assert family["p_holm"].to_numpy() == pytest.approx(comparisons.holm(family["p"]))
+    assert row.loc["accuracy", "p_holm"] > row.loc["accuracy", "p"]
+
+
+def test_only_the_mean_of_all_members_is_the_ensemble():
+    described = rows(56, split="external")
+    kept, cropped = (
+        pd.concat([table(name, described, seed=start + k) for k, name in enumerate("abc")]) for start in (0, 9)
+    )
+
+    def ensemble(members: list[str], models: str) -> pd.DataFrame:
+        found = framing.effect(kept, cropped[cropped["model"].isin(list(models))], members, count=20)
+        assert list(dict.fromkeys(found["model"]))[: len(models)] == list(models)
+        return found[found["model"] == "ensemble"].drop(columns="p_holm").reset_index(drop=True)
+
+    assert ensemble(["a", "b", "c"], "ab").empty and ensemble(["a"], "a").empty
+    pd.testing.assert_frame_equal(ensemble(["a", "b"], "abc"), ensemble(["a", "b"], "ab"))  # c is no member
 
 
 def test_no_framed_image_gives_no_row_and_a_missing_image_is_named():
     described = rows(28, split="external")
-    assert framing.effect(table("a", described), pd.DataFrame({"model": []})).empty
+    assert framing.effect(table("a", described), pd.DataFrame({"model": []}), ["a"]).empty
     with pytest.raises(predictions.PredictionError, match="do not hold the same images"):
-        framing.effect(table("a", described.iloc[:14]), table("a", described), count=100)
+        framing.effect(table("a", described.iloc[:14]), table("a", described), ["a"], count=100)

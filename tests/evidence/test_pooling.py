@@ -1,5 +1,6 @@
 """Pooled out-of-fold predictions are one table, scored once."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -27,6 +28,15 @@ def test_each_image_counts_once_and_test_images_do_not():
     assert found.loc[list(expected), "value"].to_dict() == pytest.approx(expected)
     assert set(found["n"]) == {84} and set(found["lesions"]) == {42}
     assert (found["low"] <= found["value"]).all() and (found["value"] <= found["high"]).all()
+
+
+def test_lesions_are_drawn_and_not_images():
+    """Every image twice, in one lesion: no more is known than from each once."""
+    once = folded()
+    once = once.assign(lesion_id=once["image_id"])
+    twice = pd.concat([once, once.assign(image_id="again_" + once["image_id"])], ignore_index=True)
+    bounds = ["value", "low", "high"]
+    np.testing.assert_allclose(pooling.pooled(twice, 100)[bounds], pooling.pooled(once, 100)[bounds], atol=1e-12)
 
 
 def test_models_of_other_images_are_refused_and_nothing_gives_nothing():

@@ -118,3 +118,26 @@ def test_a_model_without_validation_is_refused_by_name():
     with pytest.raises(PredictionError, match="b has no validation row"):
         scaling.scaled_table(scored)
     assert scaling.temperatures(scored[scored["split"] == "test"]) == {}
+
+
+def test_risks_have_the_share_of_each_class_on_validation_and_keep_the_order_of_rows():
+    scored = study().sample(frac=1, random_state=0)
+    risks = scaling.as_risks(scored)
+    assert risks.index.equals(scored.index) and risks["image_id"].equals(scored["image_id"])
+    for _, own in risks[risks["split"] == "val"].groupby("model"):
+        shares = np.bincount(predictions.targets(own), minlength=7) / len(own)
+        np.testing.assert_allclose(predictions.probabilities(own).mean(axis=0), shares, atol=1e-4)
+    other = scored.assign(y_true=scored["y_true"].where(scored["split"] == "val", "nv"))
+    pd.testing.assert_frame_equal(scaling.as_risks(other).drop(columns="y_true"), risks.drop(columns="y_true"))
+
+
+def test_risks_without_a_class_or_without_validation():
+    scored = study()
+    lacks = scored[~((scored["split"] == "val") & (scored["y_true"] == "df"))]
+    np.testing.assert_allclose(
+        predictions.probabilities(scaling.as_risks(lacks)),
+        predictions.probabilities(scaling.scaled_table(lacks)),
+        atol=1e-6,
+    )
+    test = scored[scored["split"] == "test"]
+    pd.testing.assert_frame_equal(scaling.as_risks(test), test)

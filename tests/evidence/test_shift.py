@@ -112,6 +112,12 @@ def test_summary_names_the_use_of_external_images_and_pairs_the_differences():
     assert gain["difference"] == pytest.approx(gain["value"] - values.loc[("as it is", "log_loss"), "value"])
 
 
+def test_differences_are_of_the_same_resamples():
+    found = shift.summary(shifted(), count=100).set_index(["method", "metric"])
+    near = found.loc[(shift.METHODS[1], "accuracy")]  # the model is calibrated: next to no call changes
+    assert near["difference_high"] - near["difference_low"] < 0.3 * (near["high"] - near["low"])
+
+
 def test_a_collapse_is_noted():
     scored = shifted(700)
     outside = scored["split"] == "external"

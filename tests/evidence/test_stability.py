@@ -104,12 +104,30 @@ def test_refuses_tables_that_do_not_compare():
 
 
 def test_every_model_and_their_ensemble():
-    a, b = versions().assign(model="a"), versions().assign(model="b")
-    table = stability.every_model(pd.concat([a, b]), "test", count=30)
+    a, b = versions().assign(model="a"), versions(strength=3.0).assign(model="b")
+    table = stability.every_model(pd.concat([a, b]), ["a", "b"], "test", count=30)
     assert list(table) == stability.COLUMNS and list(dict.fromkeys(table["model"])) == ["a", "b", "ensemble"]
-    alone = stability.over_versions(versions(), count=30)
-    of_a = table[table["model"] == "a"].drop(columns="model").reset_index(drop=True)
-    pd.testing.assert_frame_equal(of_a, alone)
-    of_both = table[table["model"] == "ensemble"].drop(columns="model").reset_index(drop=True)
-    pd.testing.assert_frame_equal(of_both, alone)  # the mean of two equal models
-    assert stability.every_model(a.iloc[:0]).empty and stability.every_model(a, "external").empty
+    names = list(predictions.PROBABILITIES)
+    both = a.assign(**{name: (a[name] + b[name]) / 2 for name in names})
+    for model, own in {"a": a, "b": b, "ensemble": both}.items():
+        found = table[table["model"] == model].drop(columns="model").reset_index(drop=True)
+        expected = stability.over_versions(own.drop(columns="model"), count=30)
+        pd.testing.assert_frame_equal(found, expected, check_exact=False, rtol=1e-5)
+    assert stability.every_model(a.iloc[:0], ["a"]).empty and stability.every_model(a, ["a"], "external").empty
+
+
+def test_only_the_mean_of_all_members_is_the_ensemble():
+    a, b = versions().assign(model="a"), versions(strength=3.0).assign(model="b")
+    both = pd.concat([a, b])
+
+    def models(found: pd.DataFrame, members: list[str]) -> list[str]:
+        return list(dict.fromkeys(stability.every_model(found, members, count=10)["model"]))
+
+    assert models(both, ["a", "b", "c"]) == ["a", "b"]  # c has no views
+    assert models(a, ["a"]) == ["a"]
+    fewer = b[b["version"] != "view2"]  # of view2 the mean would be a alone
+    assert models(pd.concat([a, fewer]), ["a", "b"]) == ["a", "b"]
+    third = versions(strength=6.0).assign(model="c")  # no member
+    tables = [stability.every_model(found, ["a", "b"], count=10) for found in (both, pd.concat([both, third]))]
+    ensembles = [found[found["model"] == "ensemble"].reset_index(drop=True) for found in tables]
+    pd.testing.assert_frame_equal(*ensembles)

@@ -10,7 +10,7 @@ from lesionkit.evidence.controls import COLUMNS
 from lesionkit.plots.controls import SMALL, plot_balancing, plot_leak
 from lesionkit.plots.style import CLASS_COLOURS
 
-from .checks import drawn
+from .checks import drawn, legend
 
 ROWS = [
     ("all", 60, "accuracy", 0.7, 0.6, 0.10, 0.02, 0.18, ""),
@@ -59,7 +59,7 @@ def test_balancing_has_a_row_a_metric_and_marks_at_the_differences():
         ("balanced_accuracy", "argmax", 0.6, 0.5, 0.10, 0.02, 0.18, ""),
         ("melanoma_sensitivity", "argmax", 0.6, 0.4, 0.20, 0.1, 0.3, ""),
         ("melanoma_specificity", "argmax", 0.8, 0.9, -0.1, -0.2, 0.0, ""),
-        ("melanoma_sensitivity", "equal specificity", 0.6, 0.59, 0.01, -0.1, 0.1, ""),
+        ("melanoma_sensitivity", balancing.MATCHED, 0.6, 0.59, 0.01, -0.1, 0.1, ""),
         ("recall:df", "argmax", np.nan, np.nan, np.nan, np.nan, np.nan, "no image of df"),
     ]
     table = pd.DataFrame(rows, columns=balancing.COLUMNS)
@@ -67,5 +67,6 @@ def test_balancing_has_a_row_a_metric_and_marks_at_the_differences():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["Balanced accuracy", "Melanoma sensitivity"]
     assert [float(line.get_xdata()[0]) for line in marks(ax, "o")] == pytest.approx([10, 20])
     assert [float(line.get_xdata()[0]) for line in marks(ax, "D")] == pytest.approx([1])
+    assert set(legend(ax)) == {"at the model's own call", "at a specificity matched on validation"}
     empty = drawn(lambda ax: plot_balancing(table.iloc[:0], ax=ax))
     assert "not trained both ways" in empty.texts[0].get_text()

@@ -83,5 +83,8 @@ def test_no_melanoma_still_has_axes_and_no_curve_says_so():
     flat = curves().assign(net_benefit=-0.1, low=-0.2, high=0.0)
     low, high = drawn(lambda ax: melanoma.plot_decision_curves(flat, ax=ax)).get_ylim()
     assert low < 0 < high
+    one_lesion = curves().assign(net_benefit=0.5, low=np.nan, high=np.nan)
+    low, high = drawn(lambda ax: melanoma.plot_decision_curves(one_lesion, ax=ax)).get_ylim()
+    assert low < 0 < 0.5 < high
     ax = drawn(lambda ax: melanoma.plot_decision_curves(curves()[:0], ax=ax))
     assert ax.texts[0].get_text() == "Not available: no decision curve was computed"

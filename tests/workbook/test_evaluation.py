@@ -23,7 +23,8 @@ def scores(tmp_path, **columns):
 
 
 def test_what_labels_do_not_say_is_filled_or_left_open(tmp_path):
-    facts = evaluation.read_labels(labels(tmp_path, lesion_id=["7", None], age=[50, None])).set_index("image_id")
+    told = evaluation.read_labels(labels(tmp_path, lesion_id=["7", None], age=[50, None]))
+    facts = evaluation._completed(told, pd.DataFrame({"image_id": ["a"]})).set_index("image_id")
     assert facts["lesion_id"].tolist() == ["7", "b"] and facts["group_id"].tolist() == ["7", "b"]
     assert set(facts["split"]) == {"test"} and set(facts["source"]) == {"evaluated"} and facts["sex"].isna().all()
 
@@ -90,6 +91,35 @@ def test_a_table_that_holds_its_own_truth_agrees_with_the_labels(tmp_path):
     rows = tables.rows(14)
     tables.table("mine", rows).to_csv(tmp_path / "mine.csv", index=False)
     rows.rename(columns={"y_true": "dx"}).to_csv(tmp_path / "labels.csv", index=False)
-    facts = evaluation.read_labels(tmp_path / "labels.csv")
-    joined = evaluation._joined(evaluation._read(tmp_path / "mine.csv"), facts)
+    mine = evaluation._read(tmp_path / "mine.csv")
+    joined = evaluation._scored(mine, evaluation._completed(evaluation.read_labels(tmp_path / "labels.csv"), mine))
     assert joined["y_true"].tolist() == rows["y_true"].tolist() and (joined["group_id"] == joined["lesion_id"]).all()
+
+
+def test_a_table_of_the_contract_needs_no_more_than_the_truth(tmp_path):
+    described = tables.rows(28).assign(split=["val"] * 14 + ["test"] * 14, group_id="G")
+    described["group_id"] = described["lesion_id"] + "g"
+    mine = tables.table("mine", described)
+    facts = pd.DataFrame({"image_id": mine["image_id"], "dx": mine["y_true"]})
+    facts.to_csv(tmp_path / "truth.csv", index=False)
+    scored = evaluation._scored(mine, evaluation._completed(evaluation.read_labels(tmp_path / "truth.csv"), mine))
+    for column in ("split", "lesion_id", "group_id", "dataset"):
+        assert scored[column].tolist() == described[column].tolist()
+
+
+def test_a_lesion_on_two_sides_and_models_of_other_images_are_refused(tmp_path):
+    described = tables.rows(28).assign(split=["val", "test"] * 14)  # two images a lesion
+    tables.table("mine", described).to_csv(tmp_path / "mine.csv", index=False)
+    described.rename(columns={"y_true": "dx"}).to_csv(tmp_path / "truth.csv", index=False)
+    with pytest.raises(
+        PredictionError, match="tested on the same lesions: 14 values of lesion_id stand in several splits"
+    ):
+        evaluation.evaluate([tmp_path / "mine.csv"], tmp_path / "truth.csv", tmp_path / "out")
+    both = pd.concat([tables.table("a", described.iloc[:14]), tables.table("b", described.iloc[14:])])
+    both.drop(columns=["split", "y_true"]).to_csv(tmp_path / "both.csv", index=False)
+    described.rename(columns={"y_true": "dx"}).assign(split="test").to_csv(tmp_path / "truth.csv", index=False)
+    with pytest.raises(PredictionError, match="b and a do not hold the same images"):
+        evaluation.evaluate([tmp_path / "both.csv"], tmp_path / "truth.csv", tmp_path / "out")
+    with pytest.raises(PredictionError, match="age '85\\+' is no number"):
+        evaluation.read_labels(labels(tmp_path, age=["85+", "40"]))
+    assert not (tmp_path / "out").exists()
