@@ -77,3 +77,36 @@ def test_every_number_of_the_tables_is_scikit_learns(run):
 def test_everything_that_the_manifest_names_is_there(run):
     for path, entry in read_manifest(run)["artifacts"].items():
         assert file_hash(run / path) == entry["hash"], path
+
+
+def test_the_same_predictions_evaluated_by_themselves_give_the_same_numbers(run, tmp_path):
+    index, split = pd.read_csv(run / "splits" / "index.csv"), pd.read_csv(run / "splits" / "split.csv")
+    labels = index.drop(columns=["path", "lesion_id", "source"]).merge(
+        split[["image_id", "lesion_id", "group_id", "source", "split"]]
+    )
+    labels.to_csv(tmp_path / "labels.csv", index=False)
+    table = pd.read_parquet(run / "predictions" / "mobilenetv3_large_100.parquet")
+    scores = table[["image_id", "model", "energy", *(f"p_{dx}" for dx in CLASSES)]]
+    scores.to_csv(tmp_path / "scores.csv", index=False)
+    command = [
+        str(Path(sys.executable).with_name("lesionkit")),
+        "evaluate",
+        "scores.csv",
+        "--labels",
+        "labels.csv",
+        "--out",
+        "out",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for name in (
+        "03_intervals",
+        "03b_operating_points",
+        "03c_calibration",
+        "04_intervals",
+        "04_drop",
+        "04b_open_set",
+        "04c_subgroups",
+    ):
+        ours, theirs = (pd.read_csv(folder / "tables" / f"{name}.csv") for folder in (run, tmp_path / "out"))
+        pd.testing.assert_frame_equal(ours, theirs, rtol=1e-5, atol=1e-6)  # float32 through a CSV

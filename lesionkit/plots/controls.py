@@ -19,7 +19,7 @@ def plot_leak(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Leaked − clean, in percentage points, of all probes and of each class: a row each, with its interval.
 
     table: of `evidence.controls.leak`. Dots are shares called rightly (of a class its recall, of mel the melanoma
-    sensitivity), diamonds mean probabilities of the true class. Right of 0, a sibling in training helps. At a row's
+    sensitivity), diamonds mean probabilities of the true class. Right of 0, siblings in training help. At a row's
     end its probes; with fewer than 10 it is grey, and one without an interval is a mark alone.
     """
     rows = table[table["difference"].notna() & (table["metric"] != "balanced_accuracy")]
@@ -41,7 +41,7 @@ def plot_leak(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         np.arange(1, len(classes)) - 0.5, 0, 1, transform=ax.get_yaxis_transform(), color="#EEEEEE", linewidth=0.8
     )
     ax.set_yticks(range(len(classes)), classes)
-    ax.set(ylim=(len(classes) - 0.5, -0.5), xlabel="with a sibling in training − without (percentage points)")
+    ax.set(ylim=(len(classes) - 0.5, -0.5), xlabel="with its siblings in training − without (percentage points)")
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")
     legend_above(ax, 2)
