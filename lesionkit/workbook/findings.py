@@ -27,7 +27,7 @@ def _controls(table) -> list[str]:
     worth = "What siblings are worth could not be measured on so few lesions"
     if len(leak):
         worth = (
-            f"Its siblings in training change the accuracy on the same {leak['n'].max():,.0f} images by "
+            f"Siblings in training change the accuracy on the same {leak['n'].max():,.0f} images by "
             f"{spoken(leak, 'difference', sign=True, metric='accuracy')}"
         )
     return [
