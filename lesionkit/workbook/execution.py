@@ -11,11 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import papermill
-from ipykernel.kernelspec import get_kernel_dict
-from jupyter_client.kernelspec import KernelSpec
-from jupyter_client.manager import AsyncKernelManager
-from nbclient.exceptions import DeadKernelError
+# When it is loaded, jsonschema compiles the grammar of IRIs with this package, if it is there: three seconds, for a format
+# that no notebook has. A module that is None counts as missing.
+spared = sys.modules.setdefault("rfc3987_syntax", None) is None
+
+import papermill  # noqa: E402
+from ipykernel.kernelspec import get_kernel_dict  # noqa: E402
+from jupyter_client.kernelspec import KernelSpec  # noqa: E402
+from jupyter_client.manager import AsyncKernelManager  # noqa: E402
+from nbclient.exceptions import DeadKernelError  # noqa: E402
+
+if spared:
+    del sys.modules["rfc3987_syntax"]
 
 
 class NotebookFailed(RuntimeError):
