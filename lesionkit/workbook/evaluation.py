@@ -100,7 +100,7 @@ def _check_labels(table: pd.DataFrame, file: Path) -> None:
 
 
 def _read(file: Path) -> pd.DataFrame:
-    table = pd.read_parquet(file) if file.suffix == ".parquet" else _read_table(file)
+    table = _read_table(file)
     missing = [name for name in ("image_id", *PROBABILITIES) if name not in table]
     if missing:
         wanted = ", ".join(("image_id", *PROBABILITIES))
@@ -110,9 +110,11 @@ def _read(file: Path) -> pd.DataFrame:
 
 def _read_table(file: Path) -> pd.DataFrame:
     try:
+        if file.suffix == ".parquet":
+            return pd.read_parquet(file)
         return pd.read_csv(file, dtype={"image_id": "str", "image": "str", "lesion_id": "str"})
-    except (OSError, ValueError) as error:  # pandas' own errors derive from ValueError
-        raise PredictionError(f"{file}: no readable CSV ({error})") from error
+    except (OSError, ValueError) as error:  # pandas' own errors and pyarrow's derive from ValueError
+        raise PredictionError(f"{file}: no readable {file.suffix[1:] or 'CSV'} ({error})") from error
 
 
 def _completed(labels: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
@@ -138,7 +140,7 @@ def _completed(labels: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     facts = facts.reset_index()
     facts["lesion_id"] = facts["lesion_id"].fillna(facts["image_id"]).astype(str)
     defaults = {"group_id": facts["lesion_id"], "split": "test", "dataset": "evaluated", "source_dx": facts["dx"]}
-    facts = facts.fillna(defaults)
+    facts = facts.astype(dict.fromkeys((*defaults, "source"), object)).fillna(defaults)
     return facts.assign(source=facts["source"].fillna(facts["dataset"]))
 
 

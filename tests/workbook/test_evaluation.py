@@ -123,3 +123,10 @@ def test_a_lesion_on_two_sides_and_models_of_other_images_are_refused(tmp_path):
     with pytest.raises(PredictionError, match="age '85\\+' is no number"):
         evaluation.read_labels(labels(tmp_path, age=["85+", "40"]))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["mine.parquet", "mine.csv"])
+def test_a_file_that_is_no_table_is_named(tmp_path, name):
+    (tmp_path / name).write_bytes(b"" if name.endswith("csv") else b"PAR1 no")
+    with pytest.raises(PredictionError, match=f"{name}: no readable"):
+        evaluation.evaluate([tmp_path / name], labels(tmp_path), tmp_path / "out")
