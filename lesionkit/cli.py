@@ -121,7 +121,7 @@ def evaluate(
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new folder for figures, tables and report.")],
 ) -> None:
-    """Evaluate anybody's predictions as those of a study: notebooks 03, and 04 where there are external images."""
+    """Evaluate anybody's predictions as those of a study: notebooks 03 and 04c, and all of 04 where there are external images."""
     from lesionkit.evidence.predictions import PredictionError
     from lesionkit.workbook import evaluation, pipeline
 
