@@ -5,24 +5,26 @@ the same to a model wherever it meets it.
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps
+from filelock import FileLock
+from PIL import Image
 
+from lesionkit.data import store
 from lesionkit.data.records import PROBLEM_COLUMNS, problem_table
 
 FITS = ("squash", "pad", "crop")
 REMEDY = "fetch the file again, or remove it together with its row"
-_DECODER = 1  # raise it whenever decode() yields other pixels: stores made before are then rebuilt
-_CHUNK = 256  # images between two reports of progress
+_DECODER = 2  # raise it whenever decode() yields other pixels: stores made before are then rebuilt
+_CHUNK = 4 * store.BLOCK  # images decoded between two writes: the most that an interruption loses
 
 
 class UnreadableImage(OSError):
@@ -35,14 +37,15 @@ def decode(path: Path, size: int, fit: str) -> np.ndarray:
     `fit` brings a frame that is not square to a square: "squash" changes the aspect, "pad" adds black bars
     (black as a dermatoscope's own frame), "crop" keeps the central square. Resampling is always bilinear
     with antialiasing. EXIF orientation is ignored, as torchvision and fastai do: a lesion has no upright
-    position, and lesion masks lie on the stored raster. Transparent pixels become black. Raises
-    UnreadableImage, also for a truncated file.
+    position, and lesion masks lie on the stored raster. Transparent pixels become black. A JPEG file is
+    decoded at once at the smallest of 1/1, 1/2, 1/4 and 1/8 that the resampling need not enlarge: on average
+    less than one grey level from the full decoding. Raises UnreadableImage, also for a truncated file.
     """
     check_fit(fit)
     with opened(path) as image:
-        # A JPEG can be decoded at 1/2, 1/4 or 1/8 at once; both sides stay >= 2 size for the resampling.
-        image.draft(None, (2 * size, 2 * size))
-        return to_square(to_rgb(image), size, fit)
+        drafted = image.draft(None, _inside(*image.size, size) if fit == "pad" else (size, size))
+        extent = drafted[1][2:] if drafted else None  # 450 rows at 1/4 lie in 113, but are 112.5
+        return to_square(to_rgb(image), size, fit, extent)
 
 
 def check_fit(fit: str) -> None:
@@ -71,15 +74,30 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def to_square(image: Image.Image, size: int, fit: str) -> np.ndarray:
-    """An RGB image as uint8 (size, size, 3); `fit` as in `decode`."""
-    if fit == "pad":
-        return np.asarray(ImageOps.pad(image, (size, size), Image.Resampling.BILINEAR, color="black"))
-    width, height = image.size
-    side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side) if fit == "crop" else None
-    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box, reducing_gap=3))
+def to_square(image: Image.Image, size: int, fit: str, extent: tuple[float, float] | None = None) -> np.ndarray:
+    """An RGB image as uint8 (size, size, 3); `fit` as in `decode`.
+
+    `extent` is the width and height of the picture in it, from the upper left, in pixels (default: all of it).
+    """
+    width, height = extent or image.size
+    side, left, top = min(width, height), 0.0, 0.0
+    if fit == "crop":
+        left, top = (width - side) / 2, (height - side) / 2
+        width = height = side
+    target = _inside(width, height, size) if fit == "pad" else (size, size)
+    box = (left, top, left + width, top + height)
+    resized = image.resize(target, Image.Resampling.BILINEAR, box=box, reducing_gap=3)
+    if target == (size, size):
+        return np.asarray(resized)
+    square = Image.new("RGB", (size, size), "black")
+    square.paste(resized, (round((size - target[0]) / 2), round((size - target[1]) / 2)))
+    return np.asarray(square)
+
+
+def _inside(width: float, height: float, size: int) -> tuple[int, int]:
+    """Width and height of a frame of this aspect that just fits into a square of side `size`."""
+    longer = max(width, height)
+    return max(round(width / longer * size), 1), max(round(height / longer * size), 1)
 
 
 @dataclass(frozen=True)
@@ -97,24 +115,16 @@ class Pixels:
 
     @classmethod
     def open(cls, folder: Path, size: int, fit: str) -> "Pixels":
-        """The store that build() left in `folder`.
+        """The store that build() left in `folder`; its size and a sample of its content are checked.
 
         Raises FileNotFoundError where there is none, ValueError where it is damaged.
         """
-        array_file, sidecar_file = _files(folder, size, fit)
-        if not (array_file.exists() and sidecar_file.exists()):
-            raise FileNotFoundError(f"no pixel store {array_file}; build it first")
-        try:
-            sidecar = json.loads(sidecar_file.read_text())
-            images = np.load(array_file, mmap_mode="r")
-            ids = sidecar["image_ids"]
-            if images.shape != (len(ids), size, size, 3) or images.dtype != np.uint8:
-                raise ValueError(f"{images.dtype} {images.shape} for {len(ids)} images")
-            failures = pd.DataFrame(sidecar["failures"], columns=list(PROBLEM_COLUMNS))
-            return cls(images, ids, failures.astype(problem_table().dtypes), sidecar["fingerprint"])
-        except (ValueError, KeyError, EOFError) as error:
-            message = f"the pixel store {array_file} is damaged ({error}); delete it and build it again"
-            raise ValueError(message) from error
+        return cls._of(*store.read(store.Files.of(folder, size, fit), size))
+
+    @classmethod
+    def _of(cls, images: np.ndarray, sidecar: dict[str, Any]) -> "Pixels":
+        failures = pd.DataFrame(sidecar["failures"], columns=list(PROBLEM_COLUMNS)).astype(problem_table().dtypes)
+        return cls(images, sidecar["image_ids"], failures, sidecar["fingerprint"])
 
     def rows(self, image_ids: Iterable[str]) -> np.ndarray:
         """The rows (int64) of these images in `images`, in their order.
@@ -136,93 +146,85 @@ def build(index: pd.DataFrame, root: Path, folder: Path, size: int, fit: str, wo
     open it.
 
     A store made of the same files (ids, paths, sizes in bytes, times of change) is reused; any other one of
-    this size and fit is replaced, since it is a cache. `workers` threads decode (default: one a core);
-    `progress(done, total)` is called now and then. Images that cannot be decoded become zero rows and are
-    listed in `failures`.
+    this size and fit is replaced, since it is a cache. A build that was stopped goes on where it was. One process
+    builds at a time, also of several machines on a shared folder; the others wait for its store. `workers`
+    threads decode (default: one a core); `progress(done, total)` is called now and then. Images that cannot be
+    decoded become zero rows and are listed in `failures`. Raises OSError where the store cannot be written.
     """
     if index.empty:
         raise ValueError("the index is empty: there are no images to decode")
     twice = index["image_id"].duplicated()
     if twice.any():
         raise ValueError(f"image {index.loc[twice, 'image_id'].iloc[0]!r} has several rows; keep one")
-    folder, paths = Path(folder), [Path(root) / path for path in index["path"]]
-    sources = _sources(index, paths)
-    if (pixels := _reusable(folder, size, fit, sources)) is not None:
-        return pixels
-    folder.mkdir(parents=True, exist_ok=True)
-    array_file, sidecar_file = _files(folder, size, fit)
-    temporary = array_file.with_suffix(f".{os.getpid()}.partial")
-    try:
-        failures, fingerprint = _fill(temporary, index, paths, size, fit, workers, progress)
-        sidecar = {
-            "size": size,
-            "fit": fit,
-            "sources": sources,
-            "fingerprint": fingerprint,
-            "failures": failures,
-            "image_ids": index["image_id"].tolist(),
-        }
-        sidecar_file.unlink(missing_ok=True)  # first: an interruption must not leave it beside another array
-        os.replace(temporary, array_file)
-        temporary.write_text(json.dumps(sidecar, indent=0))
-        os.replace(temporary, sidecar_file)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return Pixels.open(folder, size, fit)
+    paths = [Path(root) / path for path in index["path"]]
+    files = store.Files.of(folder, size, fit)
+    description = {"size": size, "fit": fit, "sources": _sources(index, paths)}
+    if (pixels := _reusable(files, description)) is None:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with FileLock(files.lock):
+            if (pixels := _reusable(files, description)) is None:  # else another process has just built it
+                partial = store.Partial(files, index["image_id"].tolist(), size, description)
+                _fill(partial, index, paths, workers, progress)
+                partial.finish()
+                pixels = Pixels.open(folder, size, fit)
+    return pixels
 
 
-def _files(folder: Path, size: int, fit: str) -> tuple[Path, Path]:
-    stem = Path(folder) / f"{size}px_{fit}"
-    return stem.with_suffix(".npy"), stem.with_suffix(".json")
+def verify(folder: Path, size: int, fit: str) -> None:
+    """Read a store whole. Raises what Pixels.open raises, also for damage that opening does not look for."""
+    store.read(store.Files.of(folder, size, fit), size, every_block=True)
 
 
 def _sources(index: pd.DataFrame, paths: list[Path]) -> str:
     """A hash of what a store is made from: ids, paths, and the sizes and times of the files."""
     digest = hashlib.blake2b(f"decoder {_DECODER}".encode(), digest_size=16)
     for image_id, relative, path in zip(index["image_id"], index["path"], paths):
-        stat = path.stat() if path.exists() else None
+        try:
+            stat = os.stat(path)
+        except OSError:  # it will be among the failures
+            stat = None
         digest.update(repr((image_id, relative, stat and (stat.st_size, stat.st_mtime_ns))).encode())
     return digest.hexdigest()
 
 
-def _reusable(folder: Path, size: int, fit: str, sources: str) -> Pixels | None:
+def _reusable(files: store.Files, description: dict[str, Any]) -> Pixels | None:
     try:
-        pixels = Pixels.open(folder, size, fit)
+        images, sidecar = store.read(files, description["size"])
     except (FileNotFoundError, ValueError):
         return None
-    stored = json.loads(_files(folder, size, fit)[1].read_text())["sources"]
-    return pixels if stored == sources else None
+    return Pixels._of(images, sidecar) if sidecar["sources"] == description["sources"] else None
 
 
 def _fill(
-    file: Path,
+    partial: store.Partial,
     index: pd.DataFrame,
     paths: list[Path],
-    size: int,
-    fit: str,
     workers: int | None,
     progress: Callable[[int, int], None] | None,
-) -> tuple[list[dict], str]:
-    """Decode all of `paths` into the .npy `file`; returns the failures and the fingerprint."""
-    images = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(len(paths), size, size, 3))
-    digest = hashlib.blake2b("\n".join(index["image_id"]).encode(), digest_size=16)
-    failures = []
+) -> None:
+    """Decode what is missing in `partial`, a chunk at a time, while the chunk before is being written."""
+    size, fit = partial.description["size"], partial.description["fit"]
+    progress = progress or (lambda done, total: None)
 
-    def load(row: int) -> str | None:
+    def load(row: int, target: np.ndarray) -> bool:
         try:
-            images[row] = decode(paths[row], size, fit)
+            target[:] = decode(paths[row], size, fit)
+            return True
         except UnreadableImage:
-            return paths[row].as_posix()
+            return False
 
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:  # threads: Pillow works without the GIL
-        for start in range(0, len(paths), _CHUNK):
-            chunk = range(start, min(start + _CHUNK, len(paths)))
-            failures += [_failure(index, row) for row, failed in zip(chunk, pool.map(load, chunk)) if failed]
-            digest.update(images[chunk.start : chunk.stop])
-            if progress:
-                progress(chunk.stop, len(paths))
-    images.flush()
-    return failures, digest.hexdigest()
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool, ThreadPoolExecutor(1) as writer:
+        writing = writer.submit(int)  # nothing yet
+        for start in range(partial.done, len(paths), _CHUNK):
+            rows = range(start, min(start + _CHUNK, len(paths)))
+            chunk = np.zeros((len(rows), size, size, 3), np.uint8)
+            loaded = pool.map(load, rows, chunk)  # in threads: Pillow works without the GIL
+            failures = [_failure(index, row) for row, done in zip(rows, loaded) if not done]
+            writing.result()
+            writing = writer.submit(partial.append, chunk, failures)
+            progress(start, len(paths))
+        writing.result()
+    progress(len(paths), len(paths))
 
 
 def _failure(index: pd.DataFrame, row: int) -> dict:
