@@ -55,7 +55,12 @@ class Study:
     schedule: str = "one_cycle"  # one_cycle | plateau
     frozen_epochs: int = 1  # pretrained weights: epochs for the head, then as many for the upper half
     patience: int = 8  # epochs without a better validation score before training stops
-    precision: str = "auto"  # auto | fp32 | bf16 | fp16
+    precision: str = "auto"  # auto: the fastest on this machine that loses nothing, tried at start | fp32 | bf16 | fp16
+
+    # how it is computed, which decides the last bits of the weights and no more: HOW
+    threads: int = 0  # of a CPU, for one training; 0: all that are here
+    processes: int = 1  # that train one backbone together, a GPU each; every batch is shared out among them
+    compile: bool = False  # torch.compile: minutes at first, then faster steps
 
     # augmentation, on the batch
     flips: bool = True  # the eight dihedral views
@@ -107,8 +112,9 @@ RANGES = {  # smallest and largest
     "batch_size": (1, 4096), "lr": (1e-7, 1.0), "weight_decay": (0, 1), "drop_rate": (0, 0.9),
     "drop_path_rate": (0, 0.9), "label_smoothing": (0, 0.5), "mixup": (0, 10), "balance": (0, 1),
     "frozen_epochs": (0, 100), "patience": (1, 1000), "rotation": (0, 180), "crop": (0.05, 1), "colour": (0, 1),
-    "explained": (1, 20), "folds": (0, 20), "resamples": (100, 100_000),
+    "threads": (0, 1024), "processes": (1, 1024), "explained": (1, 20), "folds": (0, 20), "resamples": (100, 100_000),
 }  # fmt: skip
+HOW = ("threads", "processes", "compile")  # a change of these makes nothing stale
 FIXED = (
     "name",
     "title",
@@ -199,6 +205,10 @@ def _build(name: str, values: dict) -> Study:
             raise StudyError(f"backbone.{backbone}.{fixed[0]}: holds for the whole study; set {fixed[0]} instead")
         for key, value in table.items():
             _checked(key, value)
+    for settings in (study, *map(study.for_backbone, study.backbone)):
+        if settings.batch_size % settings.processes:
+            raise StudyError(f"processes = {settings.processes}: batch_size = {settings.batch_size} does not part into as many "
+                             "equal shares; set a multiple")  # fmt: skip
     folded = {study.folds, *(study.for_backbone(name).folds for name in study.backbone)} - {0}
     if folded and study.split == "image_leaky":
         raise StudyError("folds: are by lesion, and the split is by image: set folds = 0, or split = lesion")

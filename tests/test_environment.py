@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[1]
 
 def declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return {str(Requirement(r)) for r in project["dependencies"] + project["optional-dependencies"]["test"]}
+    extras = [r for group in project["optional-dependencies"].values() for r in group]
+    return {str(Requirement(r)) for r in project["dependencies"] + extras}
 
 
 def pinned():

@@ -3,7 +3,8 @@ import dataclasses
 import pytest
 
 from lesionkit import study as studies
-from lesionkit.study import Study, StudyError, load
+from lesionkit.learning import training
+from lesionkit.study import HOW, Study, StudyError, load
 
 
 @pytest.fixture
@@ -119,3 +120,13 @@ def test_a_backbone_can_be_trained_otherwise(write):
     changed = study.changed_for("resnet50", balance=0.0)
     assert (changed.for_backbone("resnet50").balance, changed.for_backbone("resnet50").epochs) == (0.0, 9)
     assert study.for_backbone("resnet50").balance == 1.0 and changed.for_backbone("densenet121").balance == 1.0
+
+
+def test_a_batch_parts_into_equal_shares_of_the_processes():
+    assert load("demo", ["processes=4"]).processes == 4
+    with pytest.raises(StudyError, match="processes = 3: batch_size = 32 does not part"):
+        load("demo", ["backbone.resnet50.processes=3"])
+
+
+def test_how_it_is_computed_decides_no_fingerprint_of_a_model():
+    assert set(HOW) < {field.name for field in dataclasses.fields(Study)} and set(HOW).isdisjoint(training.SETTINGS)

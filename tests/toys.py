@@ -20,4 +20,4 @@ def toy(n=84, size=32, seed=0):
 
 
 def study(**settings):
-    return Study(**{"name": "toy", "size": 32, "epochs": 3, "batch_size": 14, "weights": "none"} | settings)
+    return Study(**{"name": "toy", "size": 32, "epochs": 3, "batch_size": 14, "weights": "none", "precision": "fp32"} | settings)

@@ -1,4 +1,4 @@
-"""What happens in training beside the steps: seeds, unfreezing, scores, checkpoints, early stopping, precision."""
+"""What happens in training beside the steps: seeds, unfreezing, scores, checkpoints, early stopping."""
 
 import os
 import time
@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from fastai.callback.core import Callback, CancelFitException
-from fastai.callback.fp16 import MixedPrecision
 from fastai.learner import Learner
 from safetensors.torch import save_file
 from sklearn import metrics as sk
 from torch import nn
 
+from lesionkit.learning import distributed
 from lesionkit.study import Study
 
 PLATEAU_RATE = 0.3  # the plateau schedule multiplies the rate by this
@@ -29,7 +29,8 @@ class Epochs(Callback):
         self.study, self.rates, self.past = study, rates, journal
 
     def before_epoch(self) -> None:
-        torch.manual_seed(self.study.seed * 1_000_003 + self.epoch)  # dropout's; undone by _own_randomness
+        rank, count = distributed.inside()  # no two processes drop the same
+        torch.manual_seed((self.study.seed * 1_000_003 + self.epoch) * count + rank)  # dropout's; undone by fit
         self.dls.train.epoch = self.epoch
         groups = len(self.opt.param_lists)
         if groups > 2:  # pretrained: the head first, then the upper half, then all
@@ -66,14 +67,17 @@ class Journal(Callback):
         self.history: list[dict[str, Any]] = []
         self.logits: list[torch.Tensor] = []
         self.last, self.best = folder / "last.pt", folder / "best.safetensors"
+        self.chosen: dict[str, str] = {}  # what was found at the start and holds to the end: weights, precision
 
-    def resume(self, learner: Learner) -> int:
-        """Load the checkpoint of the same training, if there is one; returns the epoch to go on with."""
+    def checkpoint(self, device: str) -> dict[str, Any] | None:
+        """What the last epoch of the same training has left; None where there is none."""
         if not self.last.exists():
-            return 0
-        state = torch.load(self.last, map_location=learner.dls.device, weights_only=True)
-        if state["fingerprint"] != self.fingerprint:
-            return 0
+            return None
+        state = torch.load(self.last, map_location=device, weights_only=True)
+        return state if state["fingerprint"] == self.fingerprint else None
+
+    def resume(self, learner: Learner, state: dict[str, Any]) -> int:
+        """Load a checkpoint; returns the epoch to go on with."""
         learner.model.load_state_dict(state["model"])
         learner.opt.opt.load_state_dict(state["optimiser"])
         self.history = state["history"]
@@ -102,21 +106,26 @@ class Journal(Callback):
     def after_epoch(self) -> None:
         if not self.logits:
             return  # skipped on resuming
-        logits, y = torch.cat(self.logits), torch.cat(self.truth)
+        logits, y = (distributed.gathered(torch.cat(parts)) for parts in (self.logits, self.truth))
         images = len(self.dls.train) * self.dls.train.batch_size
         self.history.append({
-            "epoch": self.epoch + 1, "train_loss": float(torch.stack(self.losses).mean()),
+            "epoch": self.epoch + 1, "train_loss": float(distributed.gathered(torch.stack(self.losses)).mean()),
             "valid_loss": float(nn.functional.cross_entropy(logits, y)), **validation_scores(y, logits.softmax(1)),
             "lr": float(self.opt.hypers[-1]["lr"]), "images_per_second": images / self.train_seconds,
             "seconds": time.monotonic() - self.started,
         })  # fmt: skip
-        if self.best_epoch() == self.epoch:
-            save(self.best, lambda path: save_file(_contiguous(self.model), path))
-        state = {"fingerprint": self.fingerprint, "history": self.history, "model": self.model.state_dict(),
-                 "optimiser": _plain(self.opt.opt.state_dict())}  # fmt: skip
-        save(self.last, lambda path: torch.save(state, path))
+        if distributed.writes():
+            self._save()
         if self.stale_for() >= self.patience:
             raise CancelFitException
+
+    def _save(self) -> None:
+        """The weights if they are the best so far, and a checkpoint."""
+        if self.best_epoch() == self.epoch:
+            save(self.best, lambda path: save_file(_contiguous(self.model), path))
+        state = {"fingerprint": self.fingerprint, "chosen": self.chosen, "history": self.history,
+                 "model": self.model.state_dict(), "optimiser": _plain(self.opt.opt.state_dict())}  # fmt: skip
+        save(self.last, lambda path: torch.save(state, path))
 
 
 def validation_scores(y: torch.Tensor, p: torch.Tensor) -> dict[str, float]:
@@ -145,27 +154,3 @@ def save(path: Path, write: Callable[[Path], Any]) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
     write(temporary)
     os.replace(temporary, path)
-
-
-def precision(wanted: str, device: str) -> list[Callback]:
-    """auto: half precision on a GPU (bf16 where it has it), fp32 elsewhere."""
-    if wanted == "auto":
-        wanted = "fp32" if device != "cuda" else "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-    if wanted == "fp16":  # needs loss scaling
-        return [MixedPrecision()]
-    return [] if wanted == "fp32" else [Bfloat16(device)]
-
-
-class Bfloat16(Callback):
-    """Mixed precision with bf16 on any device; fastai's own knows CUDA alone."""
-
-    order = 10
-
-    def __init__(self, device: str):
-        self.context = torch.autocast(torch.device(device).type, torch.bfloat16)
-
-    def before_batch(self) -> None:
-        self.context.__enter__()
-
-    def after_loss(self) -> None:
-        self.context.__exit__(None, None, None)

@@ -33,11 +33,20 @@ def every_fold(name: str, pixels: Pixels, split: pd.DataFrame, study: Study, fol
     settings = study.for_backbone(name)
     if not settings.folds:
         return pd.DataFrame(columns=[*DESCRIBED, *predictions.PROBABILITIES])
-    numbered = split.assign(fold=folds(split, settings.folds, settings.seed))
     parts = []
     for fold in range(1, settings.folds + 1):
-        table = fold_split(numbered, fold)
+        table = _table_of_fold(name, split, study, fold)
         rows = table[table["split"].isin(SCORED)]
         scored = fit_and_score(name, pixels, table, rows, study, Path(folder) / f"fold{fold}")
         parts.append(scored.assign(version=f"fold{fold}"))
     return pd.concat(parts, ignore_index=True)[[*DESCRIBED, *predictions.PROBABILITIES]]
+
+
+def train_fold(name: str, pixels: Pixels, split: pd.DataFrame, study: Study, folder: Path, fold: int) -> None:
+    """Train the model of one fold, from 1, where `every_fold` finds it: folds can so be trained at the same time."""
+    training.fit(name, pixels, _table_of_fold(name, split, study, fold), study, Path(folder) / f"fold{fold}")
+
+
+def _table_of_fold(name: str, split: pd.DataFrame, study: Study, fold: int) -> pd.DataFrame:
+    settings = study.for_backbone(name)
+    return fold_split(split.assign(fold=folds(split, settings.folds, settings.seed)), fold)

@@ -1,7 +1,9 @@
 """Probabilities for images, from a trained backbone; with test-time augmentation if asked for."""
 
 import json
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,11 @@ from torch import nn
 from lesionkit.data.pixels import Pixels, UnreadableImage, decode
 from lesionkit.data.records import CLASSES
 from lesionkit.learning import networks
-from lesionkit.learning.batches import normalise, to_float
-from lesionkit.learning.training import default_device
+from lesionkit.learning.batches import ahead, normalise, to_float
+from lesionkit.learning.machine import default_device, keep_memory, threads
 
-CHUNK = 512  # images read from the store at a time
+CHUNK = 512  # images read from the store, or decoded, at a time
+Member = tuple[nn.Module, dict[str, Any], int]  # a model, its config, and how many views it averages
 
 
 def load(folder: Path, device: str | None = None) -> tuple[nn.Module, dict[str, Any]]:
@@ -34,6 +37,7 @@ def load(folder: Path, device: str | None = None) -> tuple[nn.Module, dict[str, 
         raise ValueError(
             f"{file}: the classes are {config['classes']}, not {list(CLASSES)}: train it with this version"
         )
+    keep_memory()
     model, _ = networks.build(config["backbone"], config["study"]["size"], "none")
     model.load_state_dict(load_file(Path(folder) / "weights.safetensors"))
     model = model.to(device or default_device(), memory_format=torch.channels_last)
@@ -41,23 +45,34 @@ def load(folder: Path, device: str | None = None) -> tuple[nn.Module, dict[str, 
 
 
 @torch.inference_mode()
+def logits_of_members(members: Sequence[Member], images: np.ndarray, batch_size: int = 64) -> list[np.ndarray]:
+    """Of each member, logits (views, n, 7), float64, of uint8 images (n, size, size, 3); the first view is the image.
+
+    One pass over the images, whatever the number of members: a batch is copied, made float and turned once for all. All
+    views of an image are in one batch, which holds `batch_size` of them.
+    """
+    answers: list[list[torch.Tensor]] = [[torch.zeros(views, 0, len(CLASSES))] for _, _, views in members]
+    if not (len(members) and len(images)):
+        return [answer[0].double().numpy() for answer in answers]
+    device = next(members[0][0].parameters()).device
+    step = max(1, batch_size // max(views for _, _, views in members))
+    batches = ((torch.from_numpy(images[i : i + step]),) for i in range(0, len(images), step))
+    with torch.autocast(device.type, enabled=False):  # a training stopped in this kernel may have left it on
+        for (batch,) in ahead(batches, str(device)):
+            x = to_float(batch, device)  # (B, 3, size, size)
+            seen = {views: _turned(x, views) for _, _, views in members}
+            for answer, (model, config, views) in zip(answers, members):
+                with threads(config["study"].get("threads", 0)):
+                    y = model(normalise(seen[views], *config["normalisation"]))  # (views * B, 7)
+                answer.append(y.float().view(views, len(x), -1))
+    return [torch.cat([part.to(device) for part in answer], 1).cpu().double().numpy() for answer in answers]
+
+
 def predict_logits(
     model: nn.Module, config: dict[str, Any], images: np.ndarray, views: int = 1, batch_size: int = 64
 ) -> np.ndarray:
     """Logits (views, n, 7), float64, of uint8 images (n, size, size, 3) in 1 or 8 dihedral views; the first is the image."""
-    device = next(model.parameters()).device
-    mean, std = config["normalisation"]
-    if not len(images):
-        return np.zeros((views, 0, len(CLASSES)))
-    with torch.autocast(device.type, enabled=False):  # a training stopped in this kernel may have left it on
-        batches = [
-            torch.stack([model(view) for view in dihedral_views(x, views)])  # (views, B, 7)
-            for x in (
-                normalise(to_float(images[i : i + batch_size], device), mean, std)
-                for i in range(0, len(images), batch_size)
-            )
-        ]
-    return torch.cat(batches, 1).cpu().double().numpy()
+    return logits_of_members([(model, config, views)], images, batch_size)[0]
 
 
 def averaged(logits: np.ndarray) -> np.ndarray:
@@ -81,17 +96,17 @@ def predict(
     return averaged(predict_logits(model, config, images, views, batch_size))
 
 
-def predict_views(model: nn.Module, config: dict[str, Any], images: np.ndarray, batch_size: int = 64) -> np.ndarray:
-    """Probabilities (8, n, 7), float32, of each of the eight dihedral views of uint8 images (n, size, size, 3)."""
-    return softmax(predict_logits(model, config, images, 8, batch_size), axis=2).astype(np.float32)
-
-
 def dihedral_views(x: torch.Tensor, count: int) -> list[torch.Tensor]:
     """The batch (n, 3, size, size) itself, or its eight dihedral views."""
     if count == 1:
         return [x]
     turned = [x.rot90(k, (2, 3)) for k in range(4)]
     return turned + [view.flip(3) for view in turned]
+
+
+def _turned(x: torch.Tensor, count: int) -> torch.Tensor:
+    """All views of a batch as one, (count * n, 3, size, size), view by view."""
+    return torch.cat(dihedral_views(x, count)).contiguous(memory_format=torch.channels_last)
 
 
 def logits_of_rows(
@@ -118,32 +133,52 @@ def predict_files(
 ) -> tuple[pd.DataFrame, list[UnreadableImage]]:
     """One row a file and member of the run at `run`, and a row for their mean, `ensemble`: file, model, p_akiec … p_vasc, call.
 
-    Members are the backbones of the run's study. Files that are no image have no rows; their errors come second.
-    Raises FileNotFoundError where a member is not trained.
+    Members are the backbones of the run's study. Each file is decoded once for all members of a size, CHUNK files at a
+    time. Files that are no image have no rows; their errors come second. Raises FileNotFoundError where a member is not
+    trained.
     """
-    members, decoded, errors = {}, {}, {}
-    study = _study(run)
+    study, errors = _study(run), {}
+    members = {}
     for name in study["backbones"]:
         model, config = load(Path(run) / "models" / name, device)
-        key = (config["study"]["size"], config["study"]["fit"])
-        if key not in decoded:
-            decoded[key] = _decoded(files, *key, errors)
-        views = study["backbone"].get(name, {}).get("tta", study["tta"])
-        members[name] = predict(model, config, decoded[key], views)
-    members["ensemble"] = np.mean(list(members.values()), axis=0)
+        members[name] = model, config, study["backbone"].get(name, {}).get("tta", study["tta"])
+    parts = [_predict_chunk(members, files[i : i + CHUNK], errors) for i in range(0, len(files), CHUNK)]
+    columns = ["file", "model", *(f"p_{dx}" for dx in CLASSES), "call"]
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    return table, list(errors.values())
+
+
+def _predict_chunk(members: dict[str, Member], files: Sequence[Path], errors: dict[Path, UnreadableImage]) -> pd.DataFrame:
+    """The rows of a few files, in their order; those that cannot be read go to `errors`."""
+    probabilities = {}
+    for key in dict.fromkeys(_seen_at(member) for member in members.values()):
+        names = [name for name, member in members.items() if _seen_at(member) == key]
+        logits = logits_of_members([members[name] for name in names], _decoded(files, *key, errors))
+        probabilities |= {name: averaged(one) for name, one in zip(names, logits)}
+    probabilities = {name: probabilities[name] for name in members}
+    probabilities["ensemble"] = np.mean(list(probabilities.values()), axis=0)
     readable = [file for file in files if file not in errors]
-    table = pd.concat([_as_table(readable, name, p) for name, p in members.items()])
-    return table.sort_values("file", kind="stable").reset_index(drop=True), list(errors.values())
+    table = pd.concat([_as_table(readable, name, p) for name, p in probabilities.items()])
+    return table.sort_index(kind="stable").reset_index(drop=True)
+
+
+def _seen_at(member: Member) -> tuple[int, str]:
+    """The size and the fit of the images that a member sees."""
+    return member[1]["study"]["size"], member[1]["study"]["fit"]
 
 
 def _decoded(files: Sequence[Path], size: int, fit: str, errors: dict[Path, UnreadableImage]) -> np.ndarray:
-    """The readable files as uint8 (n, size, size, 3); adds the others to `errors`."""
-    images = []
-    for file in files:
+    """The readable files as uint8 (n, size, size, 3), decoded by a thread a core; adds the others to `errors`."""
+
+    def one(file: Path) -> np.ndarray | None:
         try:
-            images.append(decode(file, size, fit))
+            return decode(file, size, fit)
         except UnreadableImage as error:
             errors[file] = error
+            return None
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        images = [image for image in pool.map(one, files) if image is not None]
     return np.stack(images) if images else np.zeros((0, size, size, 3), np.uint8)
 
 

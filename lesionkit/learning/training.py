@@ -4,8 +4,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -20,25 +19,21 @@ from fastai.callback.schedule import ParamScheduler, combined_cos
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
+from filelock import FileLock
 from torch import nn
 
 from lesionkit import sources
 from lesionkit.data.pixels import Pixels
 from lesionkit.data.records import CLASSES
-from lesionkit.learning import backbones, networks
+from lesionkit.learning import backbones, distributed, machine, networks, precision
 from lesionkit.learning.batches import Augmentation, PlainBatches, TrainingBatches
-from lesionkit.learning.callbacks import Epochs, Journal, precision, save
+from lesionkit.learning.callbacks import Epochs, Journal, save
 from lesionkit.learning.progress import Progress
 from lesionkit.study import Study
 
 DEPTH_RATE = 0.3  # pretrained weights: the lower half learns at 0.3² of the rate of the head, the upper at 0.3
-TRAINED_BY = (
-    "training.py",
-    "callbacks.py",
-    "batches.py",
-    "baseline.py",
-    "networks.py",
-)  # a change of these makes trained models stale
+TRAINED_BY = ("training.py", "callbacks.py", "batches.py", "baseline.py", "networks.py", "precision.py")
+# a change of these makes trained models stale
 
 # The fields of a study that decide the weights; a change of another one trains nothing anew.
 SETTINGS = (
@@ -65,26 +60,59 @@ def fit(
     pixels, split, settings and training code they are reused; a run that was stopped goes on from its last epoch and ends as
     if it had not been (on CPU, to the bit). No other rows of `table` are looked at.
     """
-    study, folder, device = study.for_backbone(name), Path(folder), device or default_device()
+    study, folder, device = study.for_backbone(name), Path(folder), device or machine.default_device()
     table = table[table["split"].isin(("train", "val"))]
     made_from = fingerprint(name, pixels, table, study)
-    if (done := finished(folder)) and done.config["fingerprint"] == made_from:
-        return done
     folder.mkdir(parents=True, exist_ok=True)
-    with _own_randomness(study.seed):
-        model, used = networks.build(name, study.size, study.weights, weights_dir=study.weights_dir,
-                                      drop_rate=study.drop_rate, drop_path_rate=study.drop_path_rate)  # fmt: skip
-        model = model.to(device, memory_format=torch.channels_last)
-        learner = _learner(model, _loaders(name, pixels, table, study, device), study, pretrained=used != "none")
-        journal = Journal(folder, made_from, study)
-        start = journal.resume(learner)
-        _train(learner, study, journal, start, Progress(folder / "progress.json", name), device)
-    return _finish(folder, name, study, used, made_from, journal, device, model)
+    with _alone(folder):
+        if (done := finished(folder)) and done.config["fingerprint"] == made_from:
+            return done
+        if study.processes > 1 and distributed.inside() == (0, 1):
+            distributed.launch(name, pixels, table, study, folder, device)
+            return finished(folder)
+        machine.keep_memory()
+        with machine.randomness(device), machine.threads(study.threads):
+            torch.manual_seed(study.seed)
+            journal = Journal(folder, made_from, study)
+            learner = _fit(name, pixels, table, study, journal, device)
+        return _finish(folder, name, study, made_from, journal, device, learner.model)
+
+
+def _fit(name: str, pixels: Pixels, table: pd.DataFrame, study: Study, journal: Journal, device: str) -> Learner:
+    before = journal.checkpoint(device)
+    learner, used = prepare(name, pixels, table, study, device, before and before["chosen"]["weights"])
+    chosen = before["chosen"]["precision"] if before else distributed.agreed(_precision(learner, study, device))
+    journal.chosen = {"weights": used, "precision": chosen}
+    start = journal.resume(learner, before) if before else 0
+    if study.compile:
+        learner.model.compile()
+    shown = [Progress(journal.folder / "progress.json", name)] if distributed.writes() else []
+    _train(learner, study, journal, start, [*shown, *distributed.trainer(device), *precision.callbacks(chosen, device)])
+    return learner
+
+
+def prepare(name: str, pixels: Pixels, table: pd.DataFrame, study: Study, device: str,
+            started_from: str | None = None) -> tuple[Learner, str]:  # fmt: skip
+    """The Learner that `fit` trains, and the name of its initial weights. `study` is that of the backbone.
+
+    started_from: the weights that a training which now goes on had at its start; they are then not loaded.
+    """
+    model, used = networks.build(name, study.size, "none" if started_from else study.weights, weights_dir=study.weights_dir,
+                                 drop_rate=study.drop_rate, drop_path_rate=study.drop_path_rate)  # fmt: skip
+    used = started_from or used
+    model = model.to(device, memory_format=torch.channels_last)
+    return _learner(model, _loaders(name, pixels, table, study, device), study, pretrained=used != "none"), used
+
+
+def _precision(learner: Learner, study: Study, device: str) -> str:
+    if study.precision != "auto":
+        return study.precision
+    return precision.choose("auto", learner.model, *next(iter(learner.dls.train)), device)
 
 
 def _loaders(name: str, pixels: Pixels, table: pd.DataFrame, study: Study, device: str) -> DataLoaders:
     mean, std = backbones.normalisation(name)
-    common = {"batch_size": study.batch_size, "mean": mean, "std": std, "device": device}
+    common = {"batch_size": study.batch_size, "mean": mean, "std": std, "device": device, "share": distributed.inside()}
     rows = {part: pixels.rows(group["image_id"]) for part, group in table.groupby("split")}
     y = {part: targets(group) for part, group in table.groupby("split")}
     how = Augmentation(study.flips, study.rotation, study.crop, study.colour)
@@ -111,32 +139,39 @@ def _learner(model: nn.Module, loaders: DataLoaders, study: Study, pretrained: b
 
 
 def _decay_groups(model: nn.Module, pretrained: bool) -> list[list[nn.Parameter]]:
-    """The backbone's groups, each parted into what decays and what does not (norms and biases)."""
+    """The backbone's groups, each parted into what decays and what does not: norms, biases, and what timm exempts
+    (position embeddings, class tokens)."""
+    exempt = getattr(model, "no_weight_decay", set)()
+    kept = {id(p) for name, p in model.named_parameters() if p.ndim <= 1 or name in exempt}
     groups = networks.parameter_groups(model, pretrained)
-    return [[p for p in group if (p.ndim > 1) == decays] for group in groups for decays in (True, False)]
+    return [[p for p in group if (id(p) not in kept) == decays] for group in groups for decays in (True, False)]
 
 
-def _train(learner: Learner, study: Study, journal: Journal, start: int, progress: Progress, device: str) -> None:
+def _train(learner: Learner, study: Study, journal: Journal, start: int, others: list[Callback]) -> None:
     if start >= study.epochs or journal.stale_for() >= study.patience:
         return  # stopped after its last epoch, before it was written up
     depth = len(learner.opt.param_lists) // 2
     rates = np.array([study.lr * DEPTH_RATE ** (depth - 1 - i // 2) for i in range(2 * depth)])
     decay = [study.weight_decay if i % 2 == 0 else 0.0 for i in range(2 * depth)]
-    callbacks: list[Callback] = [Epochs(study, rates, journal), journal, progress, *precision(study.precision, device)]
+    callbacks: list[Callback] = [Epochs(study, rates, journal), journal, *others]
     if study.schedule == "one_cycle":  # fastai's own, with the rates of our groups
         callbacks.append(ParamScheduler({"lr": combined_cos(0.25, rates / 25, rates, rates / 1e5)}))
     learner.fit(study.epochs, lr=list(rates), wd=decay, cbs=callbacks, start_epoch=start)
 
 
 def _finish(
-    folder: Path, name: str, study: Study, used: str, made_from: str, journal: Journal, device: str, model: nn.Module
+    folder: Path, name: str, study: Study, made_from: str, journal: Journal, device: str, model: nn.Module
 ) -> Trained:
+    distributed.barrier()
+    if not distributed.writes():
+        return finished(folder)
     best = journal.history[journal.best_epoch()]
     config = {
-        "backbone": name, "weights": used, "classes": list(CLASSES), "parameters": sum(p.numel() for p in model.parameters()),
+        "backbone": name, "weights": journal.chosen["weights"], "classes": list(CLASSES), "parameters": sum(p.numel() for p in model.parameters()),
         "normalisation": backbones.normalisation(name), "best_epoch": best["epoch"],
         "best_balanced_accuracy": best["balanced_accuracy"], "fingerprint": made_from, "study": asdict(study),
-        "made_with": {"torch": torch.__version__, "timm": timm.__version__, "device": device, "machine": platform.machine()},
+        "made_with": {"torch": torch.__version__, "timm": timm.__version__, "device": device, "machine": platform.machine(),
+                      "precision": journal.chosen["precision"], "threads": study.threads or torch.get_num_threads()},
     }  # fmt: skip
     pd.DataFrame(journal.history).to_csv(folder / "history.csv", index=False)
     if journal.best.exists():  # else a run that was stopped right here has moved it
@@ -173,14 +208,8 @@ def _weights(name: str, study: Study) -> str:
     return study.weights
 
 
-def default_device() -> str:
-    """cuda, mps or cpu: the best that is here."""
-    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-@contextmanager
-def _own_randomness(seed: int) -> Iterator[None]:
-    """Global random numbers of torch start at `seed` inside, and are as they were after."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
+def _alone(folder: Path) -> AbstractContextManager:
+    """Whoever else trains in `folder` is waited for. Processes that train together have the lock of who started them."""
+    if distributed.inside() != (0, 1):
+        return nullcontext()
+    return FileLock(folder.with_name(f".{folder.name}.lock"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lesionkit import sources
-from lesionkit.study import Study
+from lesionkit.study import HOW, Study
 from lesionkit.workbook.artifacts import SEES_IMAGES
 from lesionkit.workbook.hashes import Hashes, short_hash
 
@@ -94,7 +94,7 @@ def parts(step: Step, place: Place) -> dict[str, Any]:
         shown = {path: entry["hash"] for path, entry in place.manifest["artifacts"].items() if not step.made(entry)}
         found = {
             "code": _code("from lesionkit.workbook import report"),
-            "parameters": asdict(place.study),
+            "parameters": _parameters(step, place.study),
             "inputs": shown,
         }
     else:
@@ -153,12 +153,11 @@ def _reads(step: Step, place: Place) -> set[str]:
 
 
 def _parameters(step: Step, study: Study) -> dict[str, Any]:
+    settings = asdict(study.for_backbone(step.backbone) if step.backbone else study)
     if step.number == "01":
-        return {key: value for key, value in asdict(study).items() if key in DATA_SETTINGS}
-    if step.backbone:
-        settings = asdict(study.for_backbone(step.backbone))
-        return {key: value for key, value in settings.items() if key not in OTHERS_SETTINGS}
-    return asdict(study)
+        return {key: value for key, value in settings.items() if key in DATA_SETTINGS}
+    left_out = {*HOW, *(OTHERS_SETTINGS if step.backbone else ())}
+    return {key: value for key, value in settings.items() if key not in left_out}
 
 
 def _notebook(cells: list[dict]) -> str:

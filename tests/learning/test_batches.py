@@ -8,11 +8,13 @@ from lesionkit.learning.batches import (
     Augmentation,
     PlainBatches,
     TrainingBatches,
+    ahead,
     apply_views,
     dihedral,
     draw_views,
     normalise,
     preview,
+    sampling_grid,
     sampling_weights,
     to_float,
 )  # fmt: skip
@@ -139,3 +141,55 @@ def test_plain_batches_hold_every_row_once_in_order():
     assert [len(x) for x, _ in got] == [2, 2, 1]
     assert torch.cat([t for _, t in got]).tolist() == y[rows].tolist()
     assert torch.allclose(torch.cat([x for x, _ in got]), to_float(images[rows]))
+
+
+def test_the_grid_is_that_of_pytorch():
+    affine, *_ = draw_views(5, Augmentation(), generator(1))
+    expected = torch.nn.functional.affine_grid(affine, [5, 3, 33, 33], align_corners=False)
+    assert torch.allclose(sampling_grid(affine, 33), expected, atol=5e-7)  # float32 of numbers up to 2
+
+
+def test_normalising_with_the_colours_is_normalising_after_them():
+    x = torch.rand(4, 3, 20, 20)
+    views = draw_views(4, Augmentation(colour=0.8), generator(1))
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    plain = apply_views(x, *views, 16)
+    assert plain.min() == 0 and plain.max() == 1  # so strong that both ends are met
+    seen = apply_views(x, *views, 16, mean, std)
+    assert torch.allclose(seen, normalise(plain, mean, std), atol=1e-5)  # float32, divided by 0.22
+    assert seen.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("mixup", [0.0, 0.4])
+def test_shares_together_are_the_batch_of_one_process(mixup):
+    images, labels = some_images(30), np.arange(30) % 7
+    how = {"batch_size": 9, "balance": 1, "mixup": mixup, "augmentation": Augmentation()}
+    whole, *shares = (batches(images, labels, share=share, **how) for share in ((0, 1), (0, 3), (1, 3), (2, 3)))
+    for (x, y), *parts in zip(whole, *shares):
+        for rank, (part, truth) in enumerate(parts):
+            assert torch.equal(part, x[rank::3]) and torch.equal(truth, y[rank::3])
+    plain = [PlainBatches(images, np.arange(30), labels, batch_size=4, share=(rank, 2), **PLAIN) for rank in (0, 1)]
+    assert [int(k) for one in plain for _, y in one for k in y] == [*labels[0::2], *labels[1::2]]
+
+
+def test_what_is_made_ahead_is_the_same_and_an_error_in_the_thread_is_raised(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)  # wants a GPU
+    items = [(torch.tensor(i),) for i in range(5)]
+    assert [int(item) for (item,) in ahead(iter(items), "cuda")] == [0, 1, 2, 3, 4]
+
+    def broken():
+        yield items[0]
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(ahead(broken(), "cuda"))
+
+
+def test_no_more_is_made_ahead_than_was_asked_for(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    drawn = []
+    source = ((drawn.append(i), (torch.tensor(i),))[1] for i in range(100))
+    stream = ahead(source, "cuda", count=2)
+    next(stream)
+    stream.close()  # as an early stop does; waits for the thread
+    assert len(drawn) <= 3

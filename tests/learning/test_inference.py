@@ -64,20 +64,29 @@ def test_energy_and_probabilities_follow_from_the_logits():
     assert far.dtype == np.float32 and far[0] == pytest.approx(np.full(7, 1 / 7))
 
 
-def test_the_views_of_predict_views_average_to_predict(run):
+def test_members_together_answer_as_each_alone(run):
+    members = [(*inference.load(run / "models" / name, "cpu"), views) for name, views in (("baseline_cnn", 8), ("test_resnet", 1))]
+    images = toy()[0].images[:13]
+    together = inference.logits_of_members(members, images, batch_size=16)  # two images a batch, and one that is left
+    for logits, (model, config, views) in zip(together, members):
+        assert logits.shape == (views, 13, 7)
+        assert np.allclose(logits, inference.predict_logits(model, config, images, views), atol=1e-5)  # float32, other batches
+
+
+def test_views_in_one_batch_answer_as_view_by_view(run):
     model, config = inference.load(run / "models" / "baseline_cnn", "cpu")
-    images = toy()[0].images[:5]
-    apart = inference.predict_views(model, config, images)
-    assert apart.shape == (8, 5, 7) and apart.dtype == np.float32
-    assert np.allclose(apart.mean(0), inference.predict(model, config, images, 8), atol=1e-6)
-    assert np.allclose(apart[0], inference.predict(model, config, images), atol=1e-6)
+    images = toy()[0].images[:3]
+    logits = inference.predict_logits(model, config, images, 8)
+    turned = [np.rot90(images, k, axes=(1, 2)) for k in range(4)]
+    for k, view in enumerate([*turned, *(one[:, :, ::-1] for one in turned)]):
+        assert np.allclose(logits[k], inference.predict_logits(model, config, view.copy())[0], atol=1e-5)
 
 
 def test_no_image_gives_no_row(run):
     model, config = inference.load(run / "models" / "baseline_cnn", "cpu")
     none = np.zeros((0, 32, 32, 3), np.uint8)
     assert inference.predict(model, config, none, 8).shape == (0, 7)
-    assert inference.predict_views(model, config, none).shape == (8, 0, 7)
+    assert inference.predict_logits(model, config, none, 8).shape == (8, 0, 7)
     assert inference.predict_rows(model, config, toy()[0], []).shape == (0, 7)
 
 
@@ -95,6 +104,20 @@ def test_files_of_any_kind_get_a_row_a_model_and_one_for_their_mean(run, tmp_pat
     p = table.filter(like="p_").to_numpy().reshape(2, 3, 7)
     assert np.allclose(p.sum(2), 1, atol=1e-5) and np.allclose(p[:, 2], p[:, :2].mean(1), atol=1e-6)
     assert list(table["call"]) == [CLASSES[k] for k in p.reshape(6, 7).argmax(1)]
+
+
+def test_a_file_is_decoded_once_for_all_members_of_a_size_and_chunks_change_nothing(run, tmp_path, monkeypatch):
+    files = [tmp_path / f"{i}.png" for i in range(5)]
+    for i, file in enumerate(files):
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(file)
+    whole, _ = inference.predict_files(run, files, "cpu")
+    seen, decode = [], inference.decode
+    monkeypatch.setattr(inference, "decode", lambda file, *how: (seen.append(file), decode(file, *how))[1])
+    monkeypatch.setattr(inference, "CHUNK", 2)
+    apart, _ = inference.predict_files(run, files, "cpu")
+    assert sorted(seen) == files
+    assert apart.drop(columns=apart.filter(like="p_")).equals(whole.drop(columns=whole.filter(like="p_")))
+    assert np.allclose(apart.filter(like="p_"), whole.filter(like="p_"), atol=1e-6)
 
 
 def test_a_folder_without_a_model_says_what_to_run(tmp_path):

@@ -1,9 +1,13 @@
 """fit(): reuse, resume to the bit, early stopping, unfreezing, and nothing global left changed."""
 
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file, save_file
 from toys import study, toy
 
@@ -12,6 +16,7 @@ from lesionkit.learning.callbacks import Journal, plateaus, validation_scores
 from lesionkit.learning.training import fit
 
 SMALL = "test_resnet"
+ORIGINAL_TRAIN = training._train
 
 
 def weights(folder):
@@ -132,6 +137,64 @@ def test_pretrained_weights_are_frozen_below_the_head_at_first(tmp_path, monkeyp
     assert not any(torch.equal(weights(three.folder)[k], body[k]) for k in learned)
 
 
+def test_what_was_found_at_the_start_holds_when_a_run_goes_on(tmp_path, monkeypatch):
+    """Weights that `auto` found then and a precision that was faster then: another answer now would train another model."""
+    torch.manual_seed(0)
+    start, _ = networks.build(SMALL, 32, "none")
+    named = {k: v.contiguous() for k, v in start.state_dict().items() if not k.startswith("fc.")}
+    named |= {"fc.weight": torch.zeros(1000, start.num_features), "fc.bias": torch.zeros(1000)}
+    original = networks.build
+    monkeypatch.setattr(networks, "hub_reachable", lambda name: False)
+    monkeypatch.setattr(training, "_weights", lambda name, settings: "auto")
+    monkeypatch.setattr(training.precision, "choose", lambda *a: "bf16")
+    save_file(named, tmp_path / f"{SMALL}.safetensors")
+    settings = study(epochs=3, weights="auto", weights_dir=str(tmp_path), precision="auto", patience=9)
+    whole = fit(SMALL, *toy(), settings, tmp_path / "whole", "cpu")
+    epoch = Journal.after_epoch
+
+    def stop_in_the_first(self):
+        epoch(self)
+        raise Stop
+
+    monkeypatch.setattr(Journal, "after_epoch", stop_in_the_first)
+    with pytest.raises(Stop):
+        fit(SMALL, *toy(), settings, tmp_path / "parts", "cpu")
+    monkeypatch.setattr(Journal, "after_epoch", epoch)
+    (tmp_path / f"{SMALL}.safetensors").unlink()
+    monkeypatch.setattr(training.precision, "choose", lambda *a: "fp32")
+    parts = fit(SMALL, *toy(), settings, tmp_path / "parts", "cpu")
+    assert original is networks.build and same(weights(whole.folder), weights(parts.folder))
+    assert parts.config["weights"] == f"{SMALL}.safetensors" and parts.config["made_with"]["precision"] == "bf16"
+
+
+def test_position_embeddings_and_norms_do_not_decay():
+    model, _ = networks.build("vit_tiny_patch16_224", 32)
+    (decays, kept) = training._decay_groups(model, pretrained=False)
+    names = {id(p): name for name, p in model.named_parameters()}
+    assert {"pos_embed", "cls_token", "norm.weight", "head.bias"} <= {names[id(p)] for p in kept}
+    assert "blocks.0.attn.qkv.weight" in {names[id(p)] for p in decays} and len(decays) + len(kept) == len(names)
+
+
+def test_the_study_says_with_how_many_threads_a_model_is_trained(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(training, "_train", lambda *a: (seen.append(torch.get_num_threads()), ORIGINAL_TRAIN(*a)))
+    before = torch.get_num_threads()
+    done = fit("baseline_cnn", *toy(), study(epochs=1, threads=3), tmp_path, "cpu")
+    assert seen == [3] and torch.get_num_threads() == before and done.config["made_with"]["threads"] == 3
+
+
+def test_who_trains_the_same_model_is_waited_for_and_then_reused(tmp_path, monkeypatch):
+    other = fit("baseline_cnn", *toy(), study(epochs=1), tmp_path / "other", "cpu")
+    monkeypatch.setattr(training, "_train", lambda *a: pytest.fail("trained again"))
+    with ThreadPoolExecutor(1) as thread:
+        with FileLock(tmp_path / ".model.lock"):  # as another process holds it that trains here
+            waiting = thread.submit(fit, "baseline_cnn", *toy(), study(epochs=1), tmp_path / "model", "cpu")
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.5)
+            shutil.copytree(other.folder, tmp_path / "model", dirs_exist_ok=True)
+        assert waiting.result().config == other.config
+
+
 def test_the_global_generator_is_left_as_it_was(tmp_path):
     torch.manual_seed(5)
     before = torch.get_rng_state()
@@ -160,3 +223,22 @@ def test_validation_scores_average_over_the_classes_that_are_there():
     p = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.1, 0.9]])
     p = torch.cat([p, torch.zeros(4, 5)], 1)
     assert validation_scores(y, p) == {"balanced_accuracy": 0.75, "macro_auc": 0.75}
+
+
+def test_compiling_is_asked_for_once_and_leaves_the_names_of_the_weights(tmp_path, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda model: compiled.append(type(model).__name__))
+    plain = fit("baseline_cnn", *toy(), study(epochs=1), tmp_path / "plain", "cpu")
+    assert not compiled
+    done = fit("baseline_cnn", *toy(), study(epochs=1, compile=True), tmp_path / "compiled", "cpu")
+    assert compiled == ["BaselineCNN"] and weights(done.folder).keys() == weights(plain.folder).keys()
+
+
+@pytest.mark.slow
+def test_a_compiled_model_trains_to_the_same_loss(tmp_path):
+    settings = {"epochs": 2, "drop_rate": 0.0}
+    plain, compiled = (
+        fit("baseline_cnn", *toy(), study(compile=on, **settings), tmp_path / str(on), "cpu").history["train_loss"]
+        for on in (False, True)
+    )
+    assert np.allclose(plain, compiled, rtol=1e-3)  # float32, in another order

@@ -1,0 +1,33 @@
+"""Threads and memory of the machine."""
+
+import subprocess
+import sys
+
+import torch
+
+from lesionkit.learning import machine
+
+
+def test_threads_hold_inside_and_are_as_before_after():
+    before = torch.get_num_threads()
+    with machine.threads(1):
+        assert torch.get_num_threads() == 1
+        with machine.threads(0):
+            assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before
+
+
+def test_memory_that_is_freed_is_not_asked_for_again():
+    """16 MB are taken and freed twenty times: without it the system would have to map 4,096 pages each time."""
+    program = """
+import resource, torch
+from lesionkit.learning.machine import keep_memory
+keep_memory()
+for i in range(22):
+    if i == 2:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(4_000_000)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    faults = int(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
+    assert faults < 4096
