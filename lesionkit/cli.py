@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import lesionkit
-from lesionkit.study import StudyError, available
+from lesionkit.study import SEVEN, StudyError, available
 
 FAILED, BAD_USAGE = 1, 2
 REPEATED = {"--only": r"^\d", "--set": r"^[^-].*="}  # options that take several values, and what these look like
@@ -37,6 +37,10 @@ Only = Annotated[
     list[str], typer.Option("--only", metavar="STEP …", help="Only these: numbers (03) or names as in status.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Run what is fresh too; trained models are still reused.")]
+Jobs = Annotated[int, typer.Option("--jobs", metavar="N", help="Jobs at once on this machine; 0: as many as fit.")]
+Scheduler = Annotated[
+    str, typer.Option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster that shares this folder: let it do the work.")
+]
 
 
 @app.callback()
@@ -48,15 +52,18 @@ def _lesionkit(version: Annotated[bool, typer.Option("--version", help="Show the
 @app.command()
 def run(
     study: StudyName, data: Data = "", out: Out = "outputs", overrides: Set = (), only: Only = (), force: Force = False,
+    jobs: Jobs = 1, scheduler: Scheduler = "",
 ) -> None:  # fmt: skip
     """Run the notebooks of a study that are stale or missing, then make its report.
 
     Examples: lesionkit run demo · lesionkit run isic84 --data DIR --set epochs=1 · lesionkit run demo --only 03 04 --force
+    · lesionkit run full --jobs 4 · lesionkit run full --scheduler tcp://HOST:8786
     """
     from lesionkit.workbook import pipeline
 
     try:
-        folder = pipeline.run_study(study, data=data, out=out, overrides=overrides, only=only, force=force)
+        folder = pipeline.run_study(study, data=data, out=out, overrides=overrides, only=only, force=force, jobs=jobs,
+                                    scheduler=scheduler)  # fmt: skip
     except pipeline.RunError as error:
         _stop(error, FAILED)
     print(f"report: {folder / 'report' / 'index.html'}")
@@ -132,6 +139,40 @@ def evaluate(
     except pipeline.RunError as error:
         _stop(error, FAILED)
     print(f"report: {folder / 'report' / 'index.html'}")
+
+
+@app.command()
+def bench(
+    names: Annotated[list[str], typer.Argument(metavar="BACKBONE…", show_default=False, help="timm names; default: the seven.")] = (),
+    size: Annotated[int, typer.Option(metavar="PX", help="Side of the images that the networks see.")] = 96,
+    batch: Annotated[int, typer.Option(metavar="N", help="Images a batch.")] = 16,
+    precision: Annotated[str, typer.Option(metavar="NAME", help="auto, fp32 or bf16.")] = "auto",
+    images: Annotated[int, typer.Option(metavar="N", help="JPEG files to decode.")] = 256,
+    rounds: Annotated[int, typer.Option(metavar="N", help="Turns of each way; medians are shown.")] = 3,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.csv", help="Write all numbers there too.")] = None,
+) -> None:  # fmt: skip
+    """Measure images a second on this machine: lesionkit, the bare model, and plain fastai. Leave the machine alone meanwhile.
+
+    Example: lesionkit bench resnet50 mobilenetv3_large_100 --out bench.csv
+    """
+    if out and not out.parent.is_dir():
+        _stop(f"--out {out}: no such folder {out.parent}", BAD_USAGE)
+    from lesionkit.bench import measuring, tables  # torch: seconds
+    from lesionkit.workbook.artifacts import write_atomically
+
+    try:
+        settings = measuring.Settings(size, batch, precision, images, rounds)
+        table, errors = measuring.bench(names or SEVEN, settings, tell=lambda line: print(f"measuring: {line}", file=sys.stderr))
+    except ValueError as error:
+        _stop(error, BAD_USAGE)
+    for error in errors:
+        print(f"lesionkit: {error}", file=sys.stderr)
+    if not table.empty:
+        print(tables.text(table))
+        if out:
+            write_atomically(out, lambda path: table.to_csv(path, index=False))
+    if errors:
+        raise typer.Exit(FAILED)
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -43,8 +43,9 @@ def test_the_version_and_help_are_quick(call):
 def test_run_passes_on_what_is_asked(call, given, tmp_path):
     code, out, _ = call("run", "demo")
     assert code == 0 and out == f"report: {tmp_path / 'report' / 'index.html'}\n"
-    assert given == {"study": "demo", "data": "", "out": "outputs", "overrides": [], "only": [], "force": False}
-    call("run", "isic84", "--data", "D", "--out", "O", "--set", "epochs=1", "lr=2", "--only", "03", "04", "--force")
+    assert given == {"study": "demo", "data": "", "out": "outputs", "overrides": [], "only": [], "force": False,
+                     "jobs": 1, "scheduler": ""}  # fmt: skip
+    call("run", "isic84", "--data", "D", "--out", "O", "--set", "epochs=1", "lr=2", "--only", "03", "04", "--force", "--jobs", "3")
     assert given == {
         "study": "isic84",
         "data": "D",
@@ -52,7 +53,11 @@ def test_run_passes_on_what_is_asked(call, given, tmp_path):
         "overrides": ["epochs=1", "lr=2"],
         "only": ["03", "04"],
         "force": True,
+        "jobs": 3,
+        "scheduler": "",
     }
+    call("run", "full", "--scheduler", "tcp://host:8786")
+    assert (given["jobs"], given["scheduler"]) == (1, "tcp://host:8786")
 
 
 @pytest.mark.parametrize(("args", "spread"), [

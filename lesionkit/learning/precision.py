@@ -88,25 +88,27 @@ def callbacks(precision: str, device: str) -> list[Callback]:
     return [] if precision == "fp32" else [Bfloat16(device)]
 
 
+def leave(callbacks: list[Callback]) -> None:
+    """End the mixed precision that a step left on when it was interrupted.
+
+    Whatever is trained later in this process would else be computed from weights that were cast, and kept, at that time.
+    """
+    for callback in callbacks:
+        context = getattr(callback, "autocast", None)
+        if isinstance(context, torch.autocast) and torch.is_autocast_enabled(context.device):
+            context.__exit__(None, None, None)
+
+
 class Bfloat16(Callback):
     """Mixed precision with bf16 on any device; fastai's own knows CUDA alone."""
 
     order = 10
 
     def __init__(self, device: str):
-        self.kind, self.context = torch.device(device).type, None
+        self.autocast = torch.autocast(torch.device(device).type, torch.bfloat16)  # the name that it has in fastai's
 
     def before_batch(self) -> None:
-        self.context = torch.autocast(self.kind, torch.bfloat16)
-        self.context.__enter__()
+        self.autocast.__enter__()
 
     def after_loss(self) -> None:
-        self._leave()
-
-    def after_fit(self) -> None:  # also where a step was interrupted
-        self._leave()
-
-    def _leave(self) -> None:
-        if self.context is not None:
-            self.context.__exit__(None, None, None)
-            self.context = None
+        self.autocast.__exit__(None, None, None)

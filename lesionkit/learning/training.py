@@ -87,7 +87,7 @@ def _fit(name: str, pixels: Pixels, table: pd.DataFrame, study: Study, journal: 
     if study.compile:
         learner.model.compile()
     shown = [Progress(journal.folder / "progress.json", name)] if distributed.writes() else []
-    _train(learner, study, journal, start, [*shown, *distributed.trainer(device), *precision.callbacks(chosen, device)])
+    train(learner, study, journal, start, [*shown, *distributed.trainer(device), *precision.callbacks(chosen, device)])
     return learner
 
 
@@ -147,7 +147,7 @@ def _decay_groups(model: nn.Module, pretrained: bool) -> list[list[nn.Parameter]
     return [[p for p in group if (id(p) not in kept) == decays] for group in groups for decays in (True, False)]
 
 
-def _train(learner: Learner, study: Study, journal: Journal, start: int, others: list[Callback]) -> None:
+def train(learner: Learner, study: Study, journal: Journal, start: int, others: list[Callback]) -> None:
     if start >= study.epochs or journal.stale_for() >= study.patience:
         return  # stopped after its last epoch, before it was written up
     depth = len(learner.opt.param_lists) // 2
@@ -156,7 +156,10 @@ def _train(learner: Learner, study: Study, journal: Journal, start: int, others:
     callbacks: list[Callback] = [Epochs(study, rates, journal), journal, *others]
     if study.schedule == "one_cycle":  # fastai's own, with the rates of our groups
         callbacks.append(ParamScheduler({"lr": combined_cos(0.25, rates / 25, rates, rates / 1e5)}))
-    learner.fit(study.epochs, lr=list(rates), wd=decay, cbs=callbacks, start_epoch=start)
+    try:
+        learner.fit(study.epochs, lr=list(rates), wd=decay, cbs=callbacks, start_epoch=start)
+    finally:
+        precision.leave(others)
 
 
 def _finish(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -57,7 +58,7 @@ class Run:
             raise studies.StudyError(f"study {settings.name} needs a folder of images: give it with --data DIR")
         folder.mkdir(parents=True, exist_ok=True)
         if root and not (settings.synthetic or settings.given):
-            (folder / KNOWN).write_text(f"{root}\n")
+            _remember(folder / KNOWN, f"{root}\n")
         run = cls(settings, folder, root, notebook, suffix)
         if not run.path("study.json").exists():  # what a notebook opened by hand overrides is not the run's
             run.save_settings()
@@ -191,6 +192,12 @@ class Run:
         update_manifest(self.folder, "artifacts", entries)
 
 
+def _remember(file: Path, text: str) -> None:
+    """Write what is not written yet: jobs that run at once all say the same."""
+    if not file.exists() or file.read_text() != text:
+        write_atomically(file, lambda path: path.write_text(text))
+
+
 def caveat(study: Study) -> str:
     """What must stand in every figure of a study; empty where nothing must."""
     return SYNTHETIC if study.synthetic else LEAKY if study.split == "image_leaky" else ""
@@ -228,7 +235,7 @@ def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     """Let `write` make a temporary file of the same ending beside `path`, then rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.partial.{path.name}")
+    temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.partial.{path.name}")  # machines may share the folder, and a pid
     try:
         write(temporary)
         os.replace(temporary, path)

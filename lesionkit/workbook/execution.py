@@ -1,13 +1,10 @@
-"""One notebook executed headless, by the Python that runs now, with its progress in the terminal."""
+"""One notebook executed headless, by the Python that runs now."""
 
 import json
 import logging
 import os
 import sys
-import threading
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,9 @@ from nbclient.exceptions import DeadKernelError  # noqa: E402
 
 if spared:
     del sys.modules["rfc3987_syntax"]
+
+STARTS = 3  # of a kernel
+PATIENCE = 180  # seconds for it to answer, beside other jobs
 
 
 class NotebookFailed(RuntimeError):
@@ -48,8 +48,7 @@ def execute(source: Path, target: Path, parameters: Mapping[str, Any]) -> None:
     kept = f"its copy, as far as it got: {failed}"
     failed.unlink(missing_ok=True)
     try:
-        papermill.execute_notebook(source, partial, dict(parameters), kernel_name="python3", progress_bar=False,
-                                   cwd=source.parent, kernel_manager_class=ThisPython)  # fmt: skip
+        _run(source, partial, parameters)
         _name_no_folders(partial, source, target)
         os.replace(partial, target)
     except papermill.PapermillExecutionError as error:
@@ -60,8 +59,23 @@ def execute(source: Path, target: Path, parameters: Mapping[str, Any]) -> None:
         raise NotebookFailed(
             f"its kernel died, most often for want of memory: try a smaller batch_size\n{kept}"
         ) from error
+    except RuntimeError as error:
+        raise NotebookFailed(f"its kernel did not start: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _run(source: Path, copy: Path, parameters: Mapping[str, Any]) -> None:
+    for left in reversed(range(STARTS)):
+        try:
+            papermill.execute_notebook(source, copy, dict(parameters), kernel_name="python3", progress_bar=False,
+                                       cwd=source.parent, kernel_manager_class=ThisPython, start_timeout=PATIENCE)  # fmt: skip
+            return
+        except DeadKernelError:
+            raise
+        except RuntimeError:  # before the first cell: another kernel took the ports that were free a moment ago
+            if not left:
+                raise
 
 
 def _name_no_folders(copy: Path, source: Path, target: Path) -> None:
@@ -69,47 +83,3 @@ def _name_no_folders(copy: Path, source: Path, target: Path) -> None:
     book = json.loads(copy.read_text(encoding="utf-8"))
     book["metadata"]["papermill"] |= {"input_path": source.name, "output_path": target.name}
     copy.write_text(json.dumps(book, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-@contextmanager
-def watched(label: str, progress: Path) -> Iterator[None]:
-    """Meanwhile, show in the terminal what training leaves in the file `progress`, or how long it has taken.
-
-    A line that is rewritten in a terminal; a line an epoch elsewhere.
-    """
-    done = threading.Event()
-    thread = threading.Thread(target=_watch, args=(label, progress, done), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-
-
-def _watch(label: str, progress: Path, done: threading.Event) -> None:
-    started, terminal, epoch = time.time(), sys.stderr.isatty(), 1
-    while not done.wait(0.5):
-        state = _state(progress, started)
-        if terminal:
-            line = _line(state) if state else f"{time.time() - started:.0f} s"
-            print(f"\r{label}: {line}\033[K", end="", file=sys.stderr, flush=True)
-        elif state and state["epoch"] > epoch:
-            epoch = state["epoch"]
-            print(f"{label}: {_line(state)}", file=sys.stderr, flush=True)
-    if terminal:
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
-
-
-def _state(progress: Path, started: float) -> dict[str, Any] | None:
-    """What training says of itself; None before it has begun, or while the file is being written."""
-    try:
-        return json.loads(progress.read_text()) if progress.stat().st_mtime > started else None
-    except (OSError, ValueError):
-        return None
-
-
-def _line(state: Mapping[str, Any]) -> str:
-    minutes, seconds = divmod(int(state["seconds_left"]), 60)
-    return (f"epoch {state['epoch']} of {state['epochs']}, {state['images_per_second']:.0f} images/s, "
-            f"{minutes}:{seconds:02d} left")  # fmt: skip

@@ -16,7 +16,7 @@ from lesionkit.learning.callbacks import Journal, plateaus, validation_scores
 from lesionkit.learning.training import fit
 
 SMALL = "test_resnet"
-ORIGINAL_TRAIN = training._train
+ORIGINAL_TRAIN = training.train
 
 
 def weights(folder):
@@ -79,7 +79,7 @@ def test_a_finished_training_is_reused_and_another_setting_trains_again(tmp_path
     pixels, table = toy()
     first = fit("baseline_cnn", pixels, table, study(epochs=1), tmp_path, "cpu")
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_train", lambda *a: pytest.fail("trained again"))
+        patch.setattr(training, "train", lambda *a: pytest.fail("trained again"))
         again = fit("baseline_cnn", pixels, table, study(epochs=1, backbones=("baseline_cnn", SMALL)), tmp_path, "cpu")
     assert again.config == first.config
     assert (
@@ -177,7 +177,7 @@ def test_position_embeddings_and_norms_do_not_decay():
 
 def test_the_study_says_with_how_many_threads_a_model_is_trained(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(training, "_train", lambda *a: (seen.append(torch.get_num_threads()), ORIGINAL_TRAIN(*a)))
+    monkeypatch.setattr(training, "train", lambda *a: (seen.append(torch.get_num_threads()), ORIGINAL_TRAIN(*a)))
     before = torch.get_num_threads()
     done = fit("baseline_cnn", *toy(), study(epochs=1, threads=3), tmp_path, "cpu")
     assert seen == [3] and torch.get_num_threads() == before and done.config["made_with"]["threads"] == 3
@@ -185,7 +185,7 @@ def test_the_study_says_with_how_many_threads_a_model_is_trained(tmp_path, monke
 
 def test_who_trains_the_same_model_is_waited_for_and_then_reused(tmp_path, monkeypatch):
     other = fit("baseline_cnn", *toy(), study(epochs=1), tmp_path / "other", "cpu")
-    monkeypatch.setattr(training, "_train", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr(training, "train", lambda *a: pytest.fail("trained again"))
     with ThreadPoolExecutor(1) as thread:
         with FileLock(tmp_path / ".model.lock"):  # as another process holds it that trains here
             waiting = thread.submit(fit, "baseline_cnn", *toy(), study(epochs=1), tmp_path / "model", "cpu")
@@ -208,6 +208,20 @@ def test_bf16_trains_to_nearly_the_same_loss(tmp_path):
         for p in ("fp32", "bf16")
     ]
     assert np.allclose(*losses, rtol=0.05)  # bf16 keeps eight bits
+
+
+def test_a_step_that_is_interrupted_leaves_no_mixed_precision_behind(tmp_path, monkeypatch):
+    def interrupted(self, *a, **k):
+        assert torch.is_autocast_enabled("cpu")
+        raise Stop
+
+    whole = fit("baseline_cnn", *toy(), study(precision="bf16"), tmp_path / "whole", "cpu")
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(training.nn.CrossEntropyLoss, "forward", interrupted)
+        fit("baseline_cnn", *toy(), study(precision="bf16"), tmp_path / "again", "cpu")
+    assert not torch.is_autocast_enabled("cpu")
+    again = fit("baseline_cnn", *toy(), study(precision="bf16"), tmp_path / "again", "cpu")
+    assert same(weights(whole.folder), weights(again.folder))  # not from weights that were cast in the interrupted step
 
 
 def test_plateaus_by_hand():

@@ -3,9 +3,10 @@ import sys
 import time
 
 import pytest
+from jupyter_client.kernelspec import KernelSpec
 from workbook import books
 
-from lesionkit.workbook import execution
+from lesionkit.workbook import execution, watching
 
 GIVEN = {"study": "mine", "data": "", "out": "elsewhere", "overrides": ["epochs=1"]}
 
@@ -52,11 +53,54 @@ def test_a_kernel_that_dies_is_said_to_have_died(tmp_path):
         execution.execute(source, tmp_path / "out" / "03_ensemble.ipynb", GIVEN)
 
 
+@pytest.mark.parametrize("dead", [1, 5])
+def test_a_kernel_that_does_not_start_is_started_again_a_few_times(tmp_path, monkeypatch, dead):
+    starts, real = [], execution.ThisPython.kernel_spec.fget
+
+    def spec(self):
+        starts.append(self)
+        return KernelSpec(argv=["false", "{connection_file}"]) if len(set(starts)) <= dead else real(self)
+
+    monkeypatch.setattr(execution.ThisPython, "kernel_spec", property(spec))
+    target = tmp_path / "out" / "03_ensemble.ipynb"
+    if dead == 1:
+        execution.execute(notebook(tmp_path, "import os"), target, GIVEN)
+        assert target.exists()
+    else:
+        with pytest.raises(execution.NotebookFailed, match="kernel did not start: Kernel died"):
+            execution.execute(notebook(tmp_path, "import os"), target, GIVEN)
+    assert len(set(starts)) == {1: 2, 5: execution.STARTS}[dead]
+    assert not list(target.parent.glob(".partial*"))
+
+
+def test_many_trainings_are_shown_in_one_line_of_a_terminal_and_a_line_an_epoch_elsewhere(tmp_path, capsys, monkeypatch):
+    for name, epoch in {"resnet50/fold1": 2, "vit": 1}.items():
+        (tmp_path / name).mkdir(parents=True)
+        state = {"epochs": 9, "epoch": epoch, "images_per_second": 41.6, "seconds_left": 75}
+        (tmp_path / name / "progress.json").write_text(json.dumps(state))
+    board = watching.Board(tmp_path, 0.0)
+    for _ in range(2):
+        board.show(1, 7, ["b", "a"])
+    assert capsys.readouterr().err == "resnet50/fold1: epoch 2 of 9, 42 images/s, 1:15 left\n"
+    board.terminal = True
+    board.show(1, 7, ["b", "a"])
+    board.clear()
+    assert capsys.readouterr().err == (
+        "\r1 of 7 done; epochs: resnet50/fold1 2/9, vit 1/9, 1:15 left; running: a, b\033[K\r\033[K")  # fmt: skip
+    monkeypatch.setenv("COLUMNS", "12")
+    board.show(1, 7, [])
+    assert capsys.readouterr().err == "\r1 of 7 done\033[K"[:12] + "\033[K"
+    board = watching.Board(tmp_path, time.time() + 1)  # files of an earlier run
+    board.terminal = False
+    board.show(1, 7, [])
+    assert capsys.readouterr().err == ""
+
+
 def test_training_is_watched_from_outside_a_line_an_epoch(tmp_path, capsys):
     file, state = tmp_path / "progress.json", {"epochs": 3, "images_per_second": 41.6, "seconds_left": 75}
     file.write_text(json.dumps(state | {"epoch": 3}))  # left by a run that was killed
     time.sleep(0.05)
-    with execution.watched("02_x", file):
+    with watching.watched("02_x", file):
         for epoch in (1, 2, 2):
             time.sleep(0.6)
             file.write_text(json.dumps(state | {"epoch": epoch}))
