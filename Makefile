@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 
 .PHONY: demo test slow bench lab clean
 demo: $(READY)
-	$(BIN)/lesionkit run demo
+	$(BIN)/lesionkit run demo --jobs 0
 
 test: $(READY)
 	$(BIN)/python -m pytest -m "not slow"

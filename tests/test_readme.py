@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from lesionkit import study
+from lesionkit.bench import tables
 from lesionkit.workbook import card
 
 ROOT = Path(__file__).parents[1]
@@ -27,6 +28,13 @@ def test_the_findings_are_those_of_the_committed_tables():
     block = re.search(r"<!-- findings:.*?-->\n(.*?)<!-- end of findings -->", TEXT, re.S)[1].strip()
     expected = (ROOT / "outputs" / "isic84" / "tables" / "06_findings.md").read_text(encoding="utf-8").strip()
     assert block == expected, "put outputs/isic84/tables/06_findings.md between the marks in README.md"
+
+
+def test_the_speed_is_that_of_the_committed_benchmark():
+    block = re.search(r"<!-- speed:.*?-->\n(.*?)<!-- end of speed -->", TEXT, re.S)[1].strip()
+    table = pd.read_csv(ROOT / "outputs" / "bench" / "cpu.csv", keep_default_na=False)
+    expected = f"{tables.summary(table)}\n\n{tables.where(table)}"
+    assert block == expected, f"put this between the marks in README.md:\n\n{expected}\n"
 
 
 def test_make_targets_and_studies_that_it_names_exist():

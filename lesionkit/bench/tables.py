@@ -13,9 +13,13 @@ def text(table: pd.DataFrame) -> str:
 def heading(table: pd.DataFrame) -> str:
     """Three lines: what was measured, how, and where."""
     first = table.iloc[0]
-    what = f"{first['size']} px, batches of {first['batch']}; inference in fp32"
-    where = f"{first['gpu'] or first['cpu']}, cores: {first['cores']}, threads: {first['threads']}, torch {first['torch']}"
-    return f"{NOTE}\n{what}; {first['date']}\n{where}"
+    return f"{NOTE}\n{first['size']} px, batches of {first['batch']}; inference in fp32; {first['date']}\n{machine(table)}"
+
+
+def machine(table: pd.DataFrame) -> str:
+    """What it was measured on."""
+    first = table.iloc[0]
+    return f"{first['gpu'] or first['cpu']}, cores: {first['cores']}, threads: {first['threads']}, torch {first['torch']}"
 
 
 def _training(table: pd.DataFrame) -> str:
@@ -61,6 +65,12 @@ def decoding(table: pd.DataFrame) -> str:
     first = table.iloc[0]
     return (f"JPEG files of 600×450 px, {first['file_kb']:.0f} KB: {first['decode']:,.0f} images/s into the store, "
             f"{first['decode_pil']:,.0f} with PIL's open and resize ({first['decode_to_pil']:.2f} times as fast)")  # fmt: skip
+
+
+def where(table: pd.DataFrame) -> str:
+    """A sentence for under the summary: on what, of which size, and how fast files are decoded."""
+    first = table.iloc[0]
+    return f"{machine(table)}; {first['size']} px, batches of {first['batch']}. {decoding(table)}."
 
 
 def summary(table: pd.DataFrame) -> str:

@@ -75,17 +75,21 @@ def _draw_colour(strength: float, uniform) -> tuple[Tensor, Tensor]:
 
 
 def apply_views(x: Tensor, affine: Tensor, matrix: Tensor, offset: Tensor, size: int, mean=(0.0,) * 3, std=(1.0,) * 3) -> Tensor:
-    """Images (n, 3, H, W) in [0, 1] seen through drawn views and normalised: (n, 3, size, size), channels-last in memory.
+    """Images (n, 3, H, W) in [0, 1] seen through drawn views: (n, 3, size, size), channels-last in memory.
 
-    The colours are kept in [0, 1] before `mean` and `std` apply, as `normalise` would apply them.
+    The colours are kept in [0, 1]; where `normalised_colours` has put mean and std into the map, in what [0, 1] is then.
     """
     x = F.grid_sample(x, sampling_grid(affine, size), mode="bilinear", padding_mode="reflection", align_corners=False)
-    mean, std = x.new_tensor(mean), x.new_tensor(std)  # (3,): part of the colour map, so that no pass is spent on them
-    matrix, offset = matrix / std[:, None], (offset - mean) / std
     x = torch.baddbmm(offset[:, :, None], matrix, x.flatten(2)).view(len(x), 3, size, size)
-    for channel, (low, high) in enumerate(zip((-mean / std).tolist(), ((1 - mean) / std).tolist())):
-        x[:, channel].clamp_(low, high)
+    for channel, (m, s) in enumerate(zip(mean, std)):
+        x[:, channel].clamp_(-m / s, (1 - m) / s)
     return x.contiguous(memory_format=torch.channels_last)
+
+
+def normalised_colours(matrix: Tensor, offset: Tensor, mean, std) -> tuple[Tensor, Tensor]:
+    """A colour map (n, 3, 3), (n, 3) and then `normalise`, as one map: no pass over the pixels is spent on the latter."""
+    mean, std = matrix.new_tensor(mean), matrix.new_tensor(std)  # (3,)
+    return matrix / std[:, None], (offset - mean) / std
 
 
 def sampling_grid(affine: Tensor, size: int) -> Tensor:
@@ -152,9 +156,11 @@ class TrainingBatches:
         """Each batch as it leaves the store, with all that chance decides about it."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = self.order()
+        affine, *colours = draw_views(len(order), self.augmentation, generator)
+        drawn = affine, *normalised_colours(*colours, self.mean, self.std)
         for i in range(len(self)):
-            chosen = order[i * self.batch_size : (i + 1) * self.batch_size]
-            views = draw_views(len(chosen), self.augmentation, generator)
+            batch = slice(i * self.batch_size, (i + 1) * self.batch_size)
+            chosen, views = order[batch], [one[batch] for one in drawn]
             mixing = self._draw_mixing(len(chosen), generator) if self.mixup else ()
             mine = slice(None) if mixing else self.mine  # a partner may be in another's share
             images = self.images.index_select(0, torch.from_numpy(self.rows[chosen][mine]))  # (B, H, W, 3)

@@ -13,6 +13,7 @@ from lesionkit.learning.batches import (
     dihedral,
     draw_views,
     normalise,
+    normalised_colours,
     preview,
     sampling_grid,
     sampling_weights,
@@ -155,7 +156,8 @@ def test_normalising_with_the_colours_is_normalising_after_them():
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     plain = apply_views(x, *views, 16)
     assert plain.min() == 0 and plain.max() == 1  # so strong that both ends are met
-    seen = apply_views(x, *views, 16, mean, std)
+    affine, *colours = views
+    seen = apply_views(x, affine, *normalised_colours(*colours, mean, std), 16, mean, std)
     assert torch.allclose(seen, normalise(plain, mean, std), atol=1e-5)  # float32, divided by 0.22
     assert seen.is_contiguous(memory_format=torch.channels_last)
 
