@@ -46,25 +46,28 @@ def _enlarged(file: Path) -> np.ndarray:
 
 
 def decode_rates(index: pd.DataFrame, root: Path, store: Path, size: int, rounds: int) -> dict[str, float]:
-    """Images a second into a new pixel store, and with PIL's open and resize in as many threads, in turns.
+    """Images a second decoded as the store decodes them, with PIL's open and resize in as many threads, and into a new store.
 
-    Leaves a pixel store at `store`. decode_to_pil is the median of the rounds' ratios.
+    In turns; leaves a pixel store at `store`. decode_to_pil is the median of the rounds' ratios.
     """
-    paths = [root / path for path in index["path"]]
-    rates = []
+    paths, rates = [root / path for path in index["path"]], []
     for i in range(rounds):
         folder = store.with_name(f"{store.name}{i}") if i else store
-        ours = _seconds(lambda folder=folder: pixels.build(index, root, folder, size, "squash"))
-        rates.append((len(paths) / ours, len(paths) / _seconds(lambda: _opened_and_resized(paths, size))))
-    ours, pil = np.array(rates).T
-    return {"decode": np.median(ours), "decode_pil": np.median(pil), "decode_to_pil": np.median(ours / pil)}
+        ours = _seconds(lambda: _each(paths, lambda path: pixels.decode(path, size, "squash")))
+        pil = _seconds(lambda: _each(paths, lambda path: _opened_and_resized(path, size)))
+        built = _seconds(lambda folder=folder: pixels.build(index, root, folder, size, "squash"))
+        rates.append(len(paths) / np.array([ours, pil, built]))
+    ours, pil, built = np.array(rates).T
+    names = {"decode": ours, "decode_pil": pil, "decode_to_pil": ours / pil, "store": built}
+    return {name: float(np.median(values)) for name, values in names.items()}
 
 
-def _opened_and_resized(paths: list[Path], size: int) -> None:
-    def load(path: Path) -> np.ndarray:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB").resize((size, size)))
+def _opened_and_resized(path: Path, size: int) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB").resize((size, size)))
 
+
+def _each(paths: list[Path], load: Callable[[Path], np.ndarray]) -> None:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in pool.map(load, paths):
             pass

@@ -28,7 +28,11 @@ from itertools import product
 import numpy as np
 import pandas as pd
 from scipy import fft, ndimage
+from threadpoolctl import threadpool_limits
 
+from lesionkit.data.store import Rows
+
+Images = np.ndarray | Rows
 SIMILARITY = 0.145  # of fingerprints, -1..1: pairs above it become candidates
 CORRELATION = 0.44  # of aligned detail, 0..1: candidates above it are confirmed
 _PROMISING = 0.25  # of detail aligned by a shift: candidates above it are aligned in scale and angle too
@@ -41,7 +45,7 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 def near_duplicates(
-    images: np.ndarray, ids: Sequence[str], other: np.ndarray | None = None, other_ids: Sequence[str] | None = None
+    images: Images, ids: Sequence[str], other: Images | None = None, other_ids: Sequence[str] | None = None
 ) -> pd.DataFrame:
     """Pairs of images that show one lesion in nearly one framing: up to compression, colour, a shift, a
     small zoom or turn, a half turn.
@@ -49,7 +53,8 @@ def near_duplicates(
     `images` and `other`: uint8 (n, s, s, 3), squashed or cropped to squares (black bars would look alike).
     Without `other`, pairs within `images`; with it, pairs across. Returns image_a, image_b, correlation
     (above CORRELATION, at most 1) and, for comparison, hamming: the bits of 63 by which their plain
-    perceptual hashes differ; the surest pair first. Blank images are no pairs.
+    perceptual hashes differ; the surest pair first. Blank images are no pairs. Images are asked for a block at a
+    time, so that rows of a store (`Pixels.of`) need no memory.
     """
     against, against_ids = (images, ids) if other is None else (other, other_ids)
     plain, zoomed = _describe(images, 1.0), _describe(images, _ZOOM)
@@ -197,5 +202,6 @@ def _blocks(count: int) -> Iterator[slice]:
 
 
 def _in_blocks(function: Callable[[slice], np.ndarray], count: int) -> list:
-    with ThreadPoolExecutor() as pool:  # threads: numpy and scipy work without the GIL
+    # Threads: numpy and scipy work without the GIL. One each: BLAS would start as many again in every one of them.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor() as pool:
         return list(pool.map(function, _blocks(count)))

@@ -139,6 +139,10 @@ class Pixels:
             )
         return rows.astype(np.int64)
 
+    def of(self, image_ids: Iterable[str]) -> store.Rows:
+        """These images, in their order, read only when they are indexed. Raises what `rows` raises."""
+        return store.Rows(self.images, self.rows(image_ids))
+
 
 def build(index: pd.DataFrame, root: Path, folder: Path, size: int, fit: str, workers: int | None = None,
           progress: Callable[[int, int], None] | None = None) -> Pixels:  # fmt: skip

@@ -12,6 +12,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +36,24 @@ class Files(NamedTuple):
         stem = f"{size}px_{fit}"
         names = f"{stem}.npy", f"{stem}.json", f"{stem}.partial", f"{stem}.partial.log", f".{stem}.lock"
         return cls(*(Path(folder) / name for name in names))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a store as an array (n, size, size, 3) that stays on disk: an index of rows gives an array in memory."""
+
+    images: np.ndarray
+    rows: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return len(self.rows), *self.images.shape[1:]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: slice | np.ndarray) -> np.ndarray:
+        return self.images[self.rows[key]]
 
 
 def read(files: Files, size: int, every_block: bool = False) -> tuple[np.ndarray, dict[str, Any]]:

@@ -109,9 +109,9 @@ def to_float(images: np.ndarray | Tensor, device: torch.device | str = "cpu") ->
 
 
 def normalise(x: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """(n, 3, H, W) in [0, 1] as the backbone expects it, in a new tensor."""
-    shape = (1, 3, 1, 1)
-    return (x - x.new_tensor(mean).view(shape)) / x.new_tensor(std).view(shape)
+    """(n, 3, H, W) in [0, 1] as the backbone expects it, (x - mean) / std, in a new tensor and in one pass."""
+    mean, std = (x.new_tensor(values).view(1, 3, 1, 1) for values in (mean, std))
+    return torch.addcmul(-mean / std, x, 1 / std)
 
 
 def sampling_weights(y: np.ndarray, balance: float) -> np.ndarray:

@@ -23,7 +23,7 @@ RATES = {  # of three rounds, made up
 }  # fmt: skip
 MEASURED = {"rates": RATES, "first_batch_seconds": 0.5, "peak_mb": 900.0, "gpu_peak_mb": 0.0, "device": "cpu", "gpu": "",
             "threads": 2, "torch": "2.9.0", "used_precision": "fp32"}  # fmt: skip
-DECODING = {"decode": 300.0, "decode_pil": 150.0, "decode_to_pil": 2.0, "file_kb": 110.0}
+DECODING = {"decode": 300.0, "decode_pil": 150.0, "decode_to_pil": 2.0, "store": 280.0, "file_kb": 110.0}
 
 
 @pytest.fixture(scope="module")

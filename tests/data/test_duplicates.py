@@ -1,6 +1,7 @@
 import io
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from scipy import ndimage
@@ -8,6 +9,7 @@ from scipy import ndimage
 from lesionkit.data.duplicates import CORRELATION, near_duplicates
 from lesionkit.data.pixels import build
 from lesionkit.data.readers import read
+from lesionkit.data.store import Rows
 
 # The pairs of HAM10000 that were seen to be one lesion under two ids, the surest first.
 KNOWN = [
@@ -117,3 +119,10 @@ def test_real_pairs_with_different_lesion_ids(real_data, tmp_path):
     lesion = index.set_index("image_id")["lesion_id"]
     across = found[lesion[found["image_a"]].to_numpy() != lesion[found["image_b"]].to_numpy()]
     assert {frozenset(pair) for pair in zip(across["image_a"], across["image_b"])} == known
+
+
+def test_rows_of_a_store_give_what_an_array_gives():
+    images = skin(40, seed=5)
+    images[7] = images[3]
+    rows = np.random.default_rng(0).permutation(40)
+    pd.testing.assert_frame_equal(near_duplicates(Rows(images, rows), ids("a", rows)), near_duplicates(images[rows], ids("a", rows)))

@@ -224,3 +224,13 @@ def test_real_images_at_their_own_size(real_data, tmp_path):
     box = ((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
     full = image.resize((64, 64), Image.Resampling.BILINEAR, box=box)  # without decoding at a smaller scale
     assert np.abs(pixels.images[0].astype(int) - np.asarray(full)).mean() < 2
+
+
+def test_rows_of_a_store_are_read_only_when_they_are_indexed(archive, tmp_path):
+    root, index = archive
+    pixels = build(index, root, tmp_path / "store", 16, "crop")
+    rows = pixels.of(["i4", "i0", "i2"])
+    assert len(rows) == 3 and rows.shape == (3, 16, 16, 3)
+    assert (rows[1:] == pixels.images[[0, 2]]).all() and (rows[np.array([2, 0, 0])] == pixels.images[[2, 4, 4]]).all()
+    with pytest.raises(KeyError, match="'i9' is not in the pixel store"):
+        pixels.of(["i9"])
