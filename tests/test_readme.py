@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pandas as pd
+from benchmarks import scale
 
 from lesionkit import study
 from lesionkit.bench import tables
@@ -34,6 +35,12 @@ def test_the_speed_is_that_of_the_committed_benchmark():
     block = re.search(r"<!-- speed:.*?-->\n(.*?)<!-- end of speed -->", TEXT, re.S)[1].strip()
     table = pd.read_csv(ROOT / "outputs" / "bench" / "cpu.csv", keep_default_na=False)
     expected = f"{tables.summary(table)}\n\n{tables.where(table)}"
+    assert block == expected, f"put this between the marks in README.md:\n\n{expected}\n"
+
+
+def test_what_larger_archives_would_cost_is_what_was_measured():
+    block = re.search(r"<!-- scale:.*?-->\n(.*?)<!-- end of scale -->", TEXT, re.S)[1].strip()
+    expected = scale.summary(pd.read_csv(ROOT / "outputs" / "bench" / "scale.csv"))
     assert block == expected, f"put this between the marks in README.md:\n\n{expected}\n"
 
 

@@ -87,7 +87,7 @@ def test_the_summary_marks_what_is_beyond_a_limit_and_names_the_measured_range(t
     lines = scale.summary(scale.with_extrapolated(table)).splitlines()
     pairs = next(line for line in lines if line.startswith("| pairs"))
     assert pairs.split(" | ")[-1] == "**278 h** · 1.0 GB |"
-    assert lines[-1].startswith("Measured on 1,000 to 4,000 images, the rest extrapolated.")
+    assert lines[-1].startswith("Measured on 1,000 to 4,000 images; more is extrapolated") and "most images: linear." not in lines[-1]
     assert "**pairs**" in lines[-1]
 
 
