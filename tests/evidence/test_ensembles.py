@@ -1,6 +1,5 @@
 """Ensembles: by hand, whatever the order of members, never over different images, and fitted on validation alone."""
 
-import time
 
 import numpy as np
 import pandas as pd
@@ -185,10 +184,3 @@ def test_a_class_of_one_lesion_leaves_only_the_stacked_out():
     found, left_out = ensembles.every(table)
     assert len(found["model"].unique()) == 4 and left_out["ensemble"].tolist() == ["ensemble_stacked"]
     assert "of df are of too few lesions (1)" in left_out["reason"][0]
-
-
-def test_nine_members_are_fitted_in_seconds():
-    table = study(*"abcdefghi", n=1500)
-    start = time.perf_counter()
-    ensembles.every(table)
-    assert time.perf_counter() - start < 6
