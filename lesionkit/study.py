@@ -57,9 +57,9 @@ class Study:
     patience: int = 8  # epochs without a better validation score before training stops
     precision: str = "auto"  # auto: the fastest on this machine that loses nothing, tried at start | fp32 | bf16 | fp16
 
-    # how it is computed, which decides the last bits of the weights and no more: HOW
+    # how it is computed: HOW
     threads: int = 0  # of a CPU, for one training; 0: all that are here
-    processes: int = 1  # that train one backbone together, a GPU each; every batch is shared out among them
+    processes: int = 1  # that train one backbone together, a GPU each; every batch is shared out, dropout differs
     compile: bool = False  # torch.compile: minutes at first, then faster steps
 
     # augmentation, on the batch
@@ -114,7 +114,7 @@ RANGES = {  # smallest and largest
     "frozen_epochs": (0, 100), "patience": (1, 1000), "rotation": (0, 180), "crop": (0.05, 1), "colour": (0, 1),
     "threads": (0, 1024), "processes": (1, 1024), "explained": (1, 20), "folds": (0, 20), "resamples": (100, 100_000),
 }  # fmt: skip
-HOW = ("threads", "processes", "compile")  # a change of these makes nothing stale
+HOW = ("threads", "processes", "compile")  # of no notebook's matter: a change of these makes none stale
 FIXED = (
     "name",
     "title",

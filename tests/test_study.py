@@ -128,5 +128,6 @@ def test_a_batch_parts_into_equal_shares_of_the_processes():
         load("demo", ["backbone.resnet50.processes=3"])
 
 
-def test_how_it_is_computed_decides_no_fingerprint_of_a_model():
-    assert set(HOW) < {field.name for field in dataclasses.fields(Study)} and set(HOW).isdisjoint(training.SETTINGS)
+def test_threads_and_compiling_decide_the_last_bits_of_a_model_and_processes_more():
+    assert set(HOW) < {field.name for field in dataclasses.fields(Study)}
+    assert set(HOW) & set(training.SETTINGS) == {"processes"}  # each draws its own dropout

@@ -1,6 +1,5 @@
 """Clocks of the benchmark: what is timed from where to where, in which turns, and the peak of memory."""
 
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -71,5 +70,7 @@ def peak_mb() -> float:
     if status.exists():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024 / 1e6  # kB, of 1024 bytes
+    import resource  # not on Windows
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6

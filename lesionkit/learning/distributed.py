@@ -1,7 +1,8 @@
 """Several processes train one backbone, a GPU each: fastai with Accelerate.
 
 Each process computes its share of every batch, the gradients are averaged, and all take the same step. As a batch parts into
-equal shares, the average is the gradient of the whole batch, so that the weights are those of one process up to rounding.
+equal shares, the average is the gradient of the whole batch, so that the weights are those of one process up to rounding,
+but for dropout, which each process draws for itself, and for batch norm on a CPU, where it sees its share alone.
 """
 
 import json

@@ -48,7 +48,7 @@ def gradient(precision: str, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 def seconds(precision: str, model: nn.Module, x: Tensor, y: Tensor) -> float:
     """Seconds that a step takes, but for the optimiser: forward and backward."""
     model = copy.deepcopy(model).train()
-    _backward(precision, model, x, y)
+    _backward(precision, model, x, y).item()
     started = time.perf_counter()
     for _ in range(STEPS):
         loss = _backward(precision, model, x, y)
@@ -71,7 +71,7 @@ def _backward(precision: str, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 def half_precision(device: str) -> str:
     """The half precision that the hardware of `device` computes in; fp32 where it has none, or none that is known to help."""
     if torch.device(device).type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     native = torch.device(device).type == "cpu" and _native_on_cpu()
     return "bf16" if native else "fp32"
 

@@ -39,6 +39,7 @@ TRAINED_BY = ("training.py", "callbacks.py", "batches.py", "baseline.py", "netwo
 SETTINGS = (
     "seed", "size", "fit", "epochs", "batch_size", "lr", "weight_decay", "drop_rate", "drop_path_rate",
     "label_smoothing", "mixup", "balance", "schedule", "frozen_epochs", "patience", "precision", "flips", "rotation", "crop", "colour",
+    "processes",
 )  # fmt: skip
 
 

@@ -65,6 +65,8 @@ def _cluster(study: Study, jobs: int) -> Any:
 
     each = max(study.for_backbone(name).processes for name in study.backbones)
     gpus = visible_gpus()
+    if gpus and each > len(gpus):
+        raise StudyError(f"processes = {each}: this machine shows {len(gpus)} GPUs, and each process needs one; set fewer")
     shares = [gpus[at : at + each] for at in range(0, len(gpus) - each + 1, each)][:jobs]
     shares += [[]] * (jobs - len(shares))
     quiet = {"silence_logs": logging.CRITICAL, "dashboard": False}

@@ -17,7 +17,8 @@ def train(command: Command, step: str, fold: int) -> None:
     line = [sys.executable, "-m", "lesionkit.workbook.fold", given]
     done = subprocess.run(line, cwd=command.notebooks, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"ended with {done.returncode}, most often for want of memory"]
+        said = done.stderr.strip().splitlines() if done.returncode > 0 else []  # killed, it could only tell its progress
+        said = said or [f"ended with {done.returncode}, most often for want of memory"]
         raise RunError(f"{step} fold {fold} failed: {said[-1]}")
 
 

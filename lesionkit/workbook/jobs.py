@@ -60,6 +60,7 @@ class _Runner:
     board: Board
     say: Callable[[str], None]
     running: dict[str, tuple[Job, Any]] = field(default_factory=dict)  # with their futures
+    placed: dict[str, tuple[str, int]] = field(default_factory=dict)  # of each job that runs, its worker and GPUs there
     done: int = 0
     failure: BaseException | None = None
     asked: float = 0.0  # when, for the workers that there are
@@ -75,8 +76,6 @@ class _Runner:
                 time.sleep(0.1)
                 for name in [name for name, (_, future) in self.running.items() if future.done()]:
                     self._end(*self.running.pop(name))
-        except OSError as error:  # asked for its workers, it did not answer
-            raise self._gone() from error
         finally:
             self.board.clear()
         if self.failure:
@@ -88,27 +87,36 @@ class _Runner:
         ready = [job for job in self.waiting.values() if not job.waits & left]
         if time.monotonic() < self.asked + (1 if ready else PATIENCE):
             return
-        self.asked, workers = time.monotonic(), _workers(self.client).values()
+        if self.client.status not in ("running", "connecting"):
+            raise self._gone()
+        self.asked, workers = time.monotonic(), _workers(self.client)
         if not workers and not self.told:
             self.board.clear()
             self.say(NO_WORKER)
         self.told = not workers
-        free = sum(worker["nthreads"] for worker in workers) - len(self.running)
-        free_gpus = sum(map(_gpus, workers)) - sum(job.gpus for job, _ in self.running.values())
+        free = {address: [_gpus(worker), worker["nthreads"]] for address, worker in workers.items()}
+        for address, gpus in self.placed.values():
+            if address in free:
+                free[address] = [free[address][0] - gpus, free[address][1] - 1]
         for job in sorted(ready, key=lambda job: -self.urgency[job.name]):
             needs = job.gpus if self.gpus else 0
-            if free > 0 and needs <= max(free_gpus, 0):
-                free, free_gpus = free - 1, free_gpus - needs
-                self.running[job.name] = (self.waiting.pop(job.name), self._submit(job, needs))
+            fit = [address for address, (gpus, threads) in free.items() if threads > 0 and gpus >= needs]
+            if fit:
+                best = min(fit, key=lambda address: free[address])  # the fewest GPUs: the others may be needed
+                free[best] = [free[best][0] - needs, free[best][1] - 1]
+                self.placed[job.name] = best, needs
+                self.running[job.name] = (self.waiting.pop(job.name), self._submit(job, needs, best))
 
-    def _submit(self, job: Job, gpus: int) -> Any:
+    def _submit(self, job: Job, gpus: int, worker: str) -> Any:
         return self.client.submit(
             _work, self.command, lesionkit.__version__, job.step.id, job.fold, key=f"{job.name} {time.time_ns()}", pure=False,
             priority=int(self.urgency[job.name]), resources={"GPU": gpus} if gpus else None,
+            workers=[worker], allow_other_workers=True,  # should this one die
         )  # fmt: skip
 
     def _end(self, job: Job, future: Any) -> None:
         self.board.clear()
+        self.placed.pop(job.name, None)
         self.asked = 0.0  # there is room again
         if future.status == "finished":
             self.done += 1

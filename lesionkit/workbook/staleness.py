@@ -157,7 +157,8 @@ def _parameters(step: Step, study: Study) -> dict[str, Any]:
     if step.number == "01":
         return {key: value for key, value in settings.items() if key in DATA_SETTINGS}
     left_out = {*HOW, *(OTHERS_SETTINGS if step.backbone else ())}
-    return {key: value for key, value in settings.items() if key not in left_out}
+    tables = {name: {key: value for key, value in own.items() if key not in HOW} for name, own in settings["backbone"].items()}
+    return {key: value for key, value in (settings | {"backbone": tables}).items() if key not in left_out}
 
 
 def _notebook(cells: list[dict]) -> str:

@@ -14,6 +14,9 @@ from lesionkit.study import Study, StudyError
 from lesionkit.workbook import cluster as dask_cluster
 from lesionkit.workbook import execution, jobs, pipeline, steps
 from lesionkit.workbook.artifacts import file_hash, read_manifest
+from lesionkit.workbook.graph import Job
+from lesionkit.workbook.staleness import Step
+from lesionkit.workbook.steps import RunError
 
 distributed = pytest.importorskip("distributed", reason="pip install 'lesionkit[cluster]'")
 
@@ -238,7 +241,7 @@ def test_gpus_that_the_driver_lists(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(("count", "processes", "shares"), [
-    (4, 1, ["0", "1", "2", ""]), (2, 1, ["0", "1"]), (2, 2, ["0,1", ""]), (1, 4, [""]),
+    (4, 1, ["0", "1", "2", ""]), (2, 1, ["0", "1"]), (2, 2, ["0,1", ""]),
 ])  # fmt: skip
 def test_each_worker_sees_gpus_of_its_own(count, processes, shares, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
@@ -247,6 +250,29 @@ def test_each_worker_sees_gpus_of_its_own(count, processes, shares, monkeypatch)
     assert [worker["options"]["env"]["CUDA_VISIBLE_DEVICES"] for worker in workers] == shares
     needed = [len(share.split(",")) if share else 0 for share in shares]
     assert [worker["options"]["resources"].get("GPU", 0) for worker in workers] == needed
+
+
+def test_fewer_gpus_than_processes_are_not_made_up_for_by_the_cpu(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
+    with pytest.raises(StudyError, match="processes = 4: this machine shows 3 GPUs"):
+        dask_cluster._cluster(Study("x", processes=4), 1)
+
+
+def test_what_needs_no_gpu_leaves_the_gpus_to_others(monkeypatch):
+    """Two workers, one with two GPUs: a job without goes to the other, one with two GPUs waits for nothing."""
+    workers = {"big": {"nthreads": 1, "resources": {"GPU": 2}}, "small": {"nthreads": 1, "resources": {}}}
+    monkeypatch.setattr(jobs, "_workers", lambda client: workers)
+    client = SimpleNamespace(status="running", submit=lambda *a, workers, **k: workers)
+    step = Step("03_ensemble")
+    waiting = {job.name: job for job in (Job(Step("05_x"), frozenset(), gpus=2), Job(step, frozenset()), Job(Step("04_x"), frozenset()))}
+    runner = jobs._Runner(client, None, dict(waiting), {"03_ensemble": 9, "04_x": 8, "05_x": 1}, True, None, print)
+    runner.command = SimpleNamespace()
+    runner._start()
+    assert {name: future for name, (_, future) in runner.running.items()} == {"03_ensemble": ["small"], "04_x": ["big"]}
+    client.status = "closed"
+    with pytest.raises(RunError, match="the scheduler is gone"):
+        runner.asked = 0.0
+        runner._start()
 
 
 def test_a_step_waits_for_one_that_an_earlier_command_has_left_running(in_order, capsys):
