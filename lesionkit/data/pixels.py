@@ -174,11 +174,6 @@ def build(index: pd.DataFrame, root: Path, folder: Path, size: int, fit: str, wo
     return pixels
 
 
-def verify(folder: Path, size: int, fit: str) -> None:
-    """Read a store whole. Raises what Pixels.open raises, also for damage that opening does not look for."""
-    store.read(store.Files.of(folder, size, fit), size, every_block=True)
-
-
 def _sources(index: pd.DataFrame, paths: list[Path]) -> str:
     """A hash of what a store is made from: ids, paths, and the sizes and times of the files."""
     digest = hashlib.blake2b(f"decoder {_DECODER}".encode(), digest_size=16)

@@ -56,10 +56,10 @@ class Rows:
         return self.images[self.rows[key]]
 
 
-def read(files: Files, size: int, every_block: bool = False) -> tuple[np.ndarray, dict[str, Any]]:
+def read(files: Files, size: int) -> tuple[np.ndarray, dict[str, Any]]:
     """The read-only, memory-mapped array (n, size, size, 3) of a finished store, and its sidecar.
 
-    The first, the middle and the last block are checked against their checksums, or all. Raises FileNotFoundError where
+    The first, the middle and the last block are checked against their checksums. Raises FileNotFoundError where
     there is no store, ValueError where it is damaged.
     """
     if not (files.array.exists() and files.sidecar.exists()):
@@ -74,18 +74,18 @@ def read(files: Files, size: int, every_block: bool = False) -> tuple[np.ndarray
             raise ValueError(f"{found:,} bytes instead of {expected:,}")
         if missing := {"sources", "fingerprint", "failures"} - sidecar.keys():
             raise ValueError(f"{files.sidecar.name} lacks {', '.join(sorted(missing))}")
-        _check(images, sidecar["checksums"], every_block)
+        _check(images, sidecar["checksums"])
         return images, sidecar
     except (ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
         raise ValueError(f"the pixel store {files.array} is damaged ({error}); delete it and build it again") from error
 
 
-def _check(images: np.ndarray, checksums: list[int], every_block: bool) -> None:
+def _check(images: np.ndarray, checksums: list[int]) -> None:
     """Raises ValueError for the first of the blocks looked at that is not as it was written."""
     count = math.ceil(len(images) / BLOCK)
     if len(checksums) != count:
         raise ValueError(f"{len(checksums)} checksums for {count} blocks")
-    for i in range(count) if every_block else sorted({0, count // 2, count - 1}):
+    for i in sorted({0, count // 2, count - 1}):
         if zlib.crc32(images[i * BLOCK : (i + 1) * BLOCK]) != checksums[i]:
             raise ValueError(f"the block at image {i * BLOCK:,} is not what was written")
 

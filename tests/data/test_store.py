@@ -236,14 +236,6 @@ def test_a_sidecar_without_an_entry_is_damage_and_mended_by_a_build(archive, who
         assert json.loads((whole / "16px_squash.json").read_text()) == content
 
 
-def test_verify_sees_damage_anywhere(whole):
-    pixels.verify(whole, SIZE, "squash")
-    zeros(whole / "16px_squash.npy", 5)
-    pixels.Pixels.open(whole, SIZE, "squash")  # does not look there
-    with pytest.raises(ValueError, match="block at image 4 "):
-        pixels.verify(whole, SIZE, "squash")
-
-
 def test_a_store_takes_hardly_more_than_its_pixels(archive, tmp_path):
     index, root = archive
     many = pd.concat([index.assign(image_id=f"ISIC_{i}_" + index["image_id"]) for i in range(10)])
