@@ -1,4 +1,4 @@
-"""Synthetic dermoscopy on disk, in the official layouts: an internal archive, an external one, masks.
+"""Synthetic dermoscopy on disk, in the official layouts: an internal archive, an external one, masks of both.
 
 They let the whole study run where no real image is at hand, and support no claim about skin.
 """
@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from lesionkit.data.phantom_drawing import ARCHIVES, draw_lesion, nudged, paint, photograph
+from lesionkit.data.phantom_drawing import draw_lesion, paint
+from lesionkit.data.phantom_photographs import ARCHIVES, ARTEFACTS, nudged, photograph
 from lesionkit.data.records import CLASSES
 
-VERSION = 1  # of the generator: raise it with any change that changes a byte
+VERSION = 2  # of the generator: raise it with any change that changes a byte
 MARKER = "phantoms.json"
 FEWEST = 30  # images with which both archives still hold every class
 COPIES = 3  # near-duplicates planted in each archive
@@ -60,7 +61,8 @@ def write(folder: Path, images: int = 600, size: int = 96, seed: int = 0) -> Non
     size: side of the square images, pixels, at least 32. seed: 0 or more; the same one gives the same bytes.
 
     Writes HAM10000_images/ and HAM10000_metadata.csv; ISIC_2019_Training_Input/, …_GroundTruth.csv and
-    …_Metadata.csv; masks/ISIC_#######_segmentation.png (0 or 255, exact) for every image; and a small JSON
+    …_Metadata.csv; masks/ISIC_#######_segmentation.png (0 or 255, exact) for every image; of what is no skin,
+    artefacts/<corners, hair, ink or ruler>/ISIC_#######_segmentation.png for each image that has it; and a small JSON
     that names the parameters. The folder appears whole or not at all.
     Raises ValueError for too few images or pixels, FileExistsError if the folder holds anything else.
     """
@@ -180,7 +182,7 @@ def _name(table: pd.DataFrame, first: int, rng: np.random.Generator) -> pd.DataF
 
 def _fill(folder: Path, table: pd.DataFrame, size: int, seed: int) -> None:
     """Draws all images of the plan and writes the tables; `folder` is new."""
-    for name in ("HAM10000_images", "ISIC_2019_Training_Input", "masks"):
+    for name in ("HAM10000_images", "ISIC_2019_Training_Input", "masks", *(f"artefacts/{kind}" for kind in ARTEFACTS)):
         (folder / name).mkdir(parents=True)
     lesions = [rows for _, rows in table.groupby("lesion")]
     with ThreadPoolExecutor(4) as pool:  # NumPy and Pillow release the lock; no order is assumed
@@ -213,13 +215,14 @@ def _draw(folder: Path, rows: pd.DataFrame, size: int, seed: int) -> None:
     key = int(rows["lesion"].iloc[0])
     rng = np.random.default_rng([seed, 1, key])
     archive = ARCHIVES[rows["look"].iloc[0]]
-    rgb, lesion = paint(draw_lesion(rows["dx"].iloc[0], rng), archive, size, rng)
+    rgb, lesion = paint(draw_lesion(rows["dx"].iloc[0], rng), archive.scale, size, rng)
     for row in rows.itertuples():
-        view = np.random.default_rng([seed, 2, key, row.view])
-        picture, mask = (nudged(part, row.nudge) for part in photograph(rgb, lesion, archive, size, view))
+        view, pen = (np.random.default_rng([seed, part, key, row.view]) for part in (2, 3))
+        picture, mask, artefacts = photograph(rgb, lesion, archive, size, view, pen)
         path = folder / "ISIC_2019_Training_Input" / f"{row.file}.jpg"
-        Image.fromarray(picture).save(path, quality=archive.quality - 7 * abs(row.nudge))
+        Image.fromarray(nudged(picture, row.nudge)).save(path, quality=archive.quality - 7 * abs(row.nudge))
         if row.archive == "HAM":
             shutil.copyfile(path, folder / "HAM10000_images" / path.name)
-        outline = folder / "masks" / f"{row.image_id}_segmentation.png"
-        Image.fromarray(mask.astype(np.uint8) * 255).save(outline, compress_level=1)
+        for where, region in {"masks": mask, **{f"artefacts/{kind}": part for kind, part in artefacts.items()}}.items():
+            outline = Image.fromarray(nudged(region, row.nudge).astype(np.uint8) * 255)
+            outline.save(folder / where / f"{row.image_id}_segmentation.png", compress_level=1)

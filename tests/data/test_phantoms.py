@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lesionkit.data import phantoms
-from lesionkit.data.phantom_drawing import ARCHIVES, LOOKS, Lesion, nudged, paint
+from lesionkit.data import checking, phantoms
+from lesionkit.data.phantom_drawing import LOOKS, Lesion, paint
+from lesionkit.data.phantom_photographs import nudged
 from lesionkit.data.phantom_structures import STRUCTURES
 from lesionkit.data.records import CLASSES
 
@@ -61,6 +62,7 @@ def test_layout_and_columns_are_the_official_ones(folder, ham, isic):
     assert {path.name for path in folder.iterdir()} == {
         "HAM10000_images",
         "HAM10000_metadata.csv",
+        "artefacts",
         "masks",
         "phantoms.json",
         "ISIC_2019_Training_Input",
@@ -142,10 +144,14 @@ def test_every_image_has_its_mask(folder, isic):
         assert 0.02 < (mask > 0).mean() < 0.9
 
 
+def test_the_folder_reads_without_a_problem(folder):
+    report = checking.check(folder)
+    assert report.problems.empty and [len(reading.index) for reading in report.readings] == [IMAGES, IMAGES // 3 * 4]
+
+
 def test_the_mask_of_a_round_lesion_is_its_disc():
     lesion = Lesion(((90, 60, 40), (80, 50, 30)), 0.9, 0.5, 0.0, 0.05, 0.0, (), (220, 180, 150))
-    archive = ARCHIVES["HAM"].__class__(**{**vars(ARCHIVES["HAM"]), "scale": (1.0, 1.0)})
-    rgb, mask = paint(lesion, archive, 100, np.random.default_rng(0))
+    rgb, mask = paint(lesion, (1.0, 1.0), 100, np.random.default_rng(0))
     assert mask.mean() == pytest.approx(np.pi * 0.5**2 / (2 * 1.6) ** 2, rel=0.03)
     assert rgb[mask].mean() < 110 < 150 < rgb[~mask].mean()
 
