@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 import timm
 import torch
+from torch import nn
+
+CLASS_ATTENTION = ("blocks_token_only", "cls_attn_blocks", "post_network")  # where CaiT, XCiT, VOLO hear of patches last
 
 
 @dataclass(frozen=True)
@@ -11,7 +14,7 @@ class Backbone:
     """What a backbone needs to be told; everything else is timm's to know."""
 
     name: str  # the timm name, or `baseline_cnn`
-    cam: str  # the module whose output Grad-CAM reads: the last one with positions
+    cam: str  # the module whose output maps are read from: the last one with positions
     stride: int = 32  # image pixels from one of its positions to the next
 
 
@@ -30,7 +33,7 @@ BACKBONES = {
 
 
 def backbone(name: str) -> Backbone:
-    """The record of `name`; for a timm name without one, Grad-CAM reads timm's last feature stage.
+    """The record of `name`; for a timm name without one, maps are read at timm's last feature stage.
 
     Raises ValueError with close names where timm does not know it.
     """
@@ -41,12 +44,11 @@ def backbone(name: str) -> Backbone:
         raise ValueError(f"no backbone {name!r}: use one of {', '.join(BACKBONES)}, or a timm name such as {close}")
     with torch.device("meta"):
         model = timm.create_model(name)
-    stages = getattr(model, "feature_info", None) or [{}]
-    cam, stride = stages[-1].get("module", ""), stages[-1].get("reduction", 32)
-    if hasattr(
-        model, "num_prefix_tokens"
-    ):  # a plain vision transformer: after its last block, patches no longer matter
-        cam = f"blocks.{len(model.blocks) - 1}.norm1"
+    stage = (getattr(model, "feature_info", None) or [{}])[-1]
+    cam, stride = stage.get("module", ""), stage.get("reduction", 32)
+    if getattr(model, "global_pool", "") == "token" and not any(hasattr(model, layers) for layers in CLASS_ATTENTION):
+        norms = [key for key, _ in model.named_modules() if key.startswith(f"{cam}.") and key.endswith(".norm1")]
+        cam = [cam, *norms][-1]  # after the last block the class token has heard all that it will: patches no longer matter
     return Backbone(name, cam, stride)
 
 

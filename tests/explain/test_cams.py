@@ -1,105 +1,30 @@
-"""Grad-CAM lights what the model looks at, at the right pixels, and leaves the model as it found it."""
+"""Every method lights what the model looks at, in one pass for all, and leaves the model as it found it."""
 
 from functools import partial
 
 import numpy as np
 import pytest
-import timm
 import torch
+from explain.planted import PLANTED, config, corner_images, network, plant, quarters
+from pytorch_grad_cam import GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, ScoreCAM
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection_with_sign_correction
 from torch import nn
 from torch.nn import functional as F
 
 from lesionkit.data.records import CLASSES
-from lesionkit.explain.cams import FEWEST_POSITIONS, cam_layer, ensemble_map, grad_cam
-from lesionkit.learning import backbones
-from lesionkit.learning.backbones import BACKBONES, Backbone, backbone, normalisation
+from lesionkit.explain.cams import METHODS, cam_maps, first_component, stretched
+from lesionkit.learning.backbones import BACKBONES, Backbone, normalisation
 from lesionkit.learning.batches import normalise, to_float
 from lesionkit.learning.networks import build
 
-PLANTED = CLASSES.index("bkl")
+PACKAGE = {"gradcam": GradCAM, "gradcam++": GradCAMPlusPlus, "layercam": LayerCAM, "hirescam": HiResCAM, "scorecam": ScoreCAM}
+ONE_PASS = METHODS[:5]
+PLAIN = {"normalisation": ((0,) * 3, (1,) * 3), "classes": list(CLASSES)}  # images in [0, 1] as they are
 
 
-def config(name):
-    return {"backbone": name, "normalisation": normalisation(name), "classes": list(CLASSES)}
-
-
-def corner_images(h, w, seed=0):
-    """Five images of noise; in the first four a striped patch lies top left, top right, bottom left, bottom right."""
-    images = np.random.default_rng(seed).normal(128, 10, (5, h, w, 3))
-    a, b = h // 3, w // 3
-    stripes = np.where((np.arange(b) // 4 % 2)[None, :, None], [250, 20, 20], [250, 220, 20])
-    for image, (top, left) in zip(images[:4], [(0, 0), (0, w - b), (h - a, 0), (h - a, w - b)], strict=True):
-        image[top : top + a, left : left + b] = stripes
-    return images.clip(0, 255).astype(np.uint8)
-
-
-def plant(model, name, images):
-    """Have the classifier call PLANTED what sets the pooled features of images with the patch apart from one without it.
-
-    In a vision transformer the class token could have heard of the patch in any block, and Grad-CAM reads the last: the
-    earlier blocks pass the tokens on as they are.
-    """
-    for block in list(getattr(model, "blocks", []))[:-1] if hasattr(model, "cls_token") else []:
-        for layer in (block.attn.proj, block.mlp.fc2):
-            nn.init.zeros_(layer.weight), nn.init.zeros_(layer.bias)
-    heard = {}
-    handle = model.get_classifier().register_forward_pre_hook(lambda module, inputs: heard.update(features=inputs[0]))
-    with torch.no_grad():
-        model(normalise(to_float(images), *normalisation(name)))
-        handle.remove()
-        apart = heard["features"][:4].mean(0) - heard["features"][4]
-        model.get_classifier().weight[PLANTED] = apart / apart.norm()
-
-
-def quarters(maps):
-    """The share of each map's energy in its four quarters (n, 4), in the order of `corner_images`."""
-    n, h, w = maps.shape
-    sums = maps.reshape(n, 2, h // 2, 2, w // 2).sum((2, 4)).reshape(n, 4)
-    return sums / sums.sum(1, keepdims=True)
-
-
-def network(name, h, w):
-    torch.manual_seed(0)
-    if name.startswith(("vit", "swin", "test_vit")):  # positions are fixed when they are built
-        return timm.create_model(name, num_classes=len(CLASSES), img_size=(h, w)).eval()
-    return build(name, h)[0].eval()
-
-
-SWIN = "swin_tiny_patch4_window7_224"
-
-
-@pytest.mark.parametrize("name", [*BACKBONES, SWIN])
-def test_evidence_planted_in_a_corner_lights_that_corner(name):
-    for h, w in ((64, 64), (84, 84), (64, 96)):
-        images = corner_images(h, w)
-        model = network(name, h, w)
-        plant(model, name, images)
-        maps = grad_cam(model, config(name), images[:4], [PLANTED] * 4)
-        assert maps.shape == (4, h, w) and maps.dtype == np.float32
-        assert maps.min() == 0 and np.allclose(maps.max((1, 2)), 1, atol=1e-6) and maps.max() <= 1
-        shares = quarters(maps)
-        assert (shares.argmax(1) == np.arange(4)).all() and shares.diagonal().min() > 0.4, (h, w, shares.round(2))
-
-
-@pytest.mark.parametrize("name, at_64, at_96", [
-    ("baseline_cnn", "features.9", "features.9"),
-    ("resnet50", "layer2", "layer3"),
-    ("densenet121", "features.denseblock2", "features.denseblock3"),
-    ("efficientnet_b3", "blocks.2", "blocks.4"),
-    ("convnext_tiny", "stages.1", "stages.2"),
-    ("mobilenetv3_large_100", "blocks.2", "blocks.4"),
-    ("vit_base_patch16_224", "blocks.11.norm1", "blocks.11.norm1"),
-    (SWIN, "layers.1", "layers.2"),
-    ("levit_128s", "stages.0", "stages.0"),
-])  # fmt: skip
-def test_small_images_are_read_where_there_are_positions_and_large_ones_at_the_customary_layer(name, at_64, at_96):
-    model = build(name, 64)[0] if not name.startswith(("swin", "levit")) else timm.create_model(name)
-    read = {size: cam_layer(model, backbone(name), size) for size in (64, 96, 224, 320)}
-    names = {module: key for key, module in model.named_modules()}
-    assert names[read[64][0]] == at_64 and names[read[96][0]] == at_96
-    assert 96 // read[96][1] >= FEWEST_POSITIONS
-    customary = 224 if name != "levit_128s" else 320  # whose last stage has a stride of 64
-    assert names[read[customary][0]] == backbone(name).cam and read[customary][1] == backbone(name).stride
+def grad_cam(*arguments, **options):
+    return cam_maps(*arguments, **options)["gradcam"]
 
 
 class Toy(nn.Module):
@@ -120,14 +45,10 @@ class Toy(nn.Module):
 
 @pytest.fixture()
 def toy(monkeypatch):
-    def make(**options):
-        monkeypatch.setitem(BACKBONES, "toy", Backbone("toy", cam="features", stride=16))
+    def make(patch=16):
+        monkeypatch.setitem(BACKBONES, "toy", Backbone("toy", cam="features", stride=patch))
         torch.manual_seed(0)
-        return Toy(**options).eval(), {
-            "backbone": "toy",
-            "normalisation": ((0,) * 3, (1,) * 3),
-            "classes": list(CLASSES),
-        }
+        return Toy(patch).eval(), {"backbone": "toy", **PLAIN}
 
     return make
 
@@ -135,53 +56,155 @@ def toy(monkeypatch):
 def blocks(rng, h, w, n=1):
     """Images of 16 px squares of one colour each, and the colours in [0, 1]: (n, h, w, 3)."""
     colours = rng.integers(1, 256, (n, h, w, 3)).astype(np.uint8)
-    return colours.repeat(16, 1).repeat(16, 2), torch.from_numpy(colours / 255.0)
+    return colours.repeat(16, 1).repeat(16, 2), colours / 255.0
 
 
-def stretched(x):
-    return (x - x.min()) / (x.max() - x.min())
+def laid(coarse):
+    """Positions of 16 px on the image, from 0 to 1."""
+    return stretched(F.interpolate(torch.from_numpy(coarse)[:, None], scale_factor=16, mode="bilinear")[:, 0].numpy())
 
 
-def test_the_map_is_the_one_computed_by_hand(toy):
+def test_the_maps_are_those_computed_by_hand(toy):
     model, settings = toy()
-    images, colours = blocks(np.random.default_rng(0), 4, 5)
-    got = grad_cam(model, settings, images, [3])
-    weights = model.head.weight[3].detach().double() / 20  # d logit / d feature, the same at each of 20 positions
-    coarse = stretched((colours @ weights).clamp(min=0))
-    by_hand = F.interpolate(coarse[:, None], (64, 80), mode="bilinear", align_corners=False)[:, 0]
-    assert np.allclose(got, stretched(by_hand), atol=1e-5)
+    images, colours = blocks(np.random.default_rng(0), 4, 5, n=2)
+    weights = model.head.weight[3].detach().double().numpy()
+    assert (weights < 0).any() and (weights > 0).any()
+    gradient = weights / 20  # d logit / d feature, the same at each of 20 positions
+    sums = colours.sum((1, 2))  # (2, 3)
+    alpha = gradient**2 / (2 * gradient**2 + sums * gradient**3 + 1e-6)
+    plusplus = 20 * alpha * gradient.clip(0)  # (2, 3)
+    by_hand = {
+        "gradcam": colours @ gradient,
+        "gradcam++": np.einsum("nhwc,nc->nhw", colours, plusplus),
+        "layercam": colours @ gradient.clip(0),
+        "hirescam": colours @ gradient,  # as Grad-CAM where the gradient is the same everywhere
+        "eigencam": get_2d_projection_with_sign_correction(np.moveaxis(colours, 3, 1)),
+    }
+    got = cam_maps(model, settings, images, [3, 3], tuple(by_hand))
+    for method, coarse in by_hand.items():
+        assert np.allclose(got[method], laid(np.maximum(coarse, 0)), atol=1e-5), method
+        assert got[method].dtype == np.float32 and got[method].max() == 1 and got[method].min() == 0
 
 
-def test_a_position_lies_on_its_pixels(toy):
+class Curved(nn.Module):
+    """A network with a position for each pixel, so that no map is enlarged, and unlike gradients at each."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.ReLU())
+        self.more = nn.Sequential(nn.Conv2d(6, 8, 3, padding=1), nn.Tanh(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+        self.head = nn.Linear(32, 7)
+
+    def forward(self, x):
+        return self.head(self.more(self.features(x)))
+
+
+@pytest.fixture()
+def curved(monkeypatch):
+    monkeypatch.setitem(BACKBONES, "curved", Backbone("curved", cam="features", stride=1))
+    torch.manual_seed(1)
+    model = Curved().eval().requires_grad_(False)
+    model.head.weight *= 100  # the package's 1e-7 in the denominator is then small
+    return model, {"backbone": "curved", **PLAIN}, np.random.default_rng(3).integers(0, 256, (3, 12, 10, 3), dtype=np.uint8)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_the_maps_are_those_of_the_package_where_alignment_plays_no_part(curved, capsys):
+    model, settings, images = curved
+    targets = [2, 0, 5]
+    got = cam_maps(model, settings, images, targets, METHODS)
+    assert capsys.readouterr() == ("", "")  # nor a bar of progress
+    x, asked = to_float(images), [ClassifierOutputTarget(k) for k in targets]
+    with torch.enable_grad():
+        for method, one in PACKAGE.items():
+            expected = one(model.requires_grad_(True), [model.features])(input_tensor=x, targets=asked)
+            assert np.allclose(got[method], expected, atol=1e-5), method
+            assert len(np.unique(expected.round(3))) > 50, method
+    with torch.no_grad():
+        projected = np.maximum(get_2d_projection_with_sign_correction(model.features(x).numpy()), 0)
+    assert np.allclose(got["eigencam"], stretched(projected), atol=1e-5)
+
+
+def test_maps_of_one_call_are_those_of_a_call_each(curved):
+    model, settings, images = curved
+    together = cam_maps(model, settings, images, [1, 1, 6], METHODS)
+    assert list(together) == list(METHODS)
+    for method in METHODS:
+        assert np.allclose(together[method], cam_maps(model, settings, images, [1, 1, 6], [method])[method], atol=1e-6)
+        assert all(np.abs(together[method] - together[other]).max() > 0.01 for other in METHODS if other != method)
+
+
+def test_all_methods_share_one_pass_and_the_backward_pass_ends_at_the_layer(curved, monkeypatch):
+    model, settings, images = curved
+    passed, graphs = [], []
+    model.register_forward_hook(lambda module, inputs, output: passed.append(len(inputs[0])))
+    original = torch.autograd.grad
+    monkeypatch.setattr(torch.autograd, "grad", lambda y, x, **more: graphs.append(tuple(x)) or original(y, x, **more))
+    cam_maps(model, settings, images, methods=ONE_PASS, batch_size=2)
+    assert passed == [2, 1] and len(graphs) == 2
+    assert all(layer.is_leaf and layer.shape[1:] == (6, 12, 10) for (layer,) in graphs)
+    passed.clear(), graphs.clear()
+    cam_maps(model, settings, images, methods=["eigencam"], batch_size=2)
+    assert passed == [2, 1] and not graphs
+    cam_maps(model, settings, images, methods=["scorecam"], batch_size=4)
+    assert passed[2:] == [3] + 3 * [4, 2] and not graphs  # six channels of each image
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 7), (2, 50, 4, 3)])  # fewer channels than positions, and more
+def test_the_first_component_is_the_packages_whatever_the_sign_of_the_features(shape):
+    features = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    got = first_component(features)
+    assert np.allclose(got, get_2d_projection_with_sign_correction(features), atol=1e-5)
+    assert np.allclose(got, first_component(-features), atol=1e-5) and (got.max((1, 2)) >= -got.min((1, 2))).all()
+    features[0, 0, 0, 0] = np.nan  # taken as 0, as the package does
+    assert np.allclose(first_component(features), get_2d_projection_with_sign_correction(features), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["baseline_cnn", "test_resnet", "test_vit"])
+def test_every_method_lights_the_corner_where_the_evidence_was_planted(name):
+    h, w = 160, 192
+    images, model = corner_images(h, w), network(name, h, w)
+    plant(model, name, images)
+    maps = cam_maps(model, config(name), images[:4], [PLANTED] * 4, ONE_PASS)
+    for method in ONE_PASS:
+        shares = quarters(maps[method])
+        assert (shares.argmax(1) == np.arange(4)).all() and shares.diagonal().min() > 0.4, (method, shares.round(2))
+
+
+def test_score_cam_lights_the_corner_that_the_logit_needs(toy):
     model, settings = toy()
-    nn.init.ones_(model.head.weight)
-    images = np.zeros((1, 64, 64, 3), np.uint8)
-    images[:, 16:32, 32:48] = 255  # the position in row 1, column 2 of 4 x 4
-    heat = grad_cam(model, settings, images, [0])[0]
-    total = heat.sum()
-    assert heat.sum(1) @ np.arange(64) / total == pytest.approx(23.5, abs=1e-3)
-    assert heat.sum(0) @ np.arange(64) / total == pytest.approx(39.5, abs=1e-3)
-
-
-def test_rows_and_columns_that_no_position_covers_do_not_shift_the_map(toy):
-    model, settings = toy()
-    images, _ = blocks(np.random.default_rng(1), 5, 5)
-    padded = np.pad(images, [(0, 0), (0, 4), (0, 9), (0, 0)])  # 84 x 89: five patches of 16 px fit
-    narrow, wide = (grad_cam(model, settings, x, [1])[0] for x in (images, padded))
-    assert wide.shape == (84, 89) and np.allclose(wide[:80, :80], narrow, atol=1e-6)
-    assert np.array_equal(wide[80:, :80], wide[79:80, :80].repeat(4, 0))
+    nn.init.zeros_(model.head.weight), nn.init.constant_(model.head.weight[PLANTED, 0], 9.0)  # red
+    images = np.random.default_rng(0).integers(0, 60, (4, 96, 64, 3), dtype=np.uint8)
+    for image, (top, left) in zip(images, [(0, 0), (0, 32), (64, 0), (64, 32)], strict=True):
+        image[top : top + 32, left : left + 32, 0] = 250
+    shares = quarters(cam_maps(model, settings, images, [PLANTED] * 4, ["scorecam"])["scorecam"])
+    assert (shares.argmax(1) == np.arange(4)).all() and shares.diagonal().min() > 0.6
 
 
 def test_a_map_without_contrast_is_zero(toy):
     model, settings = toy()
     images, _ = blocks(np.random.default_rng(2), 4, 4)
-    assert not grad_cam(model, settings, np.full((1, 64, 64, 3), 77, np.uint8), [0]).any()  # constant
+    constant = cam_maps(model, settings, np.full((1, 64, 64, 3), 77, np.uint8), [0], METHODS)
+    assert not any(maps.any() for maps in constant.values())
     nn.init.constant_(model.head.weight, -1.0)
-    assert not grad_cam(model, settings, images, [0]).any()  # nothing speaks for the class
+    against = cam_maps(model, settings, images, [0], METHODS)  # nothing speaks for the class
+    assert not any(against[method].any() for method in METHODS[:4])
     nn.init.zeros_(model.head.weight)
-    assert not grad_cam(model, settings, images, [0]).any()  # no gradient
+    without = cam_maps(model, settings, images, [0], METHODS)  # no gradient
+    assert not any(without[method].any() for method in METHODS[:4]) and without["eigencam"].any()
     nn.init.constant_(model.head.weight, 1e-9)
-    assert grad_cam(model, settings, images, [0]).max() == pytest.approx(1)  # but a small gradient is one
+    small = cam_maps(model, settings, images, [0], ("gradcam", "layercam", "hirescam"))  # but a small gradient is one
+    assert all(maps.max() == pytest.approx(1) for maps in small.values())
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_map_that_is_not_finite_is_zero(toy):
+    model, settings = toy()
+    images, _ = blocks(np.random.default_rng(2), 4, 4)
+    nn.init.constant_(model.head.weight, torch.nan)
+    maps = cam_maps(model, settings, images, [0], METHODS)
+    assert not any(maps[method].any() for method in METHODS if method != "eigencam")  # which asks no logit
+    assert all(np.isfinite(one).all() for one in maps.values())
 
 
 def test_batches_do_not_matter_and_no_target_means_the_class_called():
@@ -212,13 +235,19 @@ def test_the_model_is_left_as_it_was(name):
 
     before, buffers = state(), [b.clone() for b in model.buffers()]
     with torch.no_grad():  # the caller's setting is neither in the way nor lost
-        grad_cam(model, config(name), corner_images(64, 64), [0] * 5)
+        maps = cam_maps(model, config(name), corner_images(64, 64)[:2], [0] * 2, METHODS)
+        assert any(of.any() for of in maps.values())
         assert not torch.is_grad_enabled()
     assert state() == before and not first.requires_grad and model.get_classifier().weight.grad is kept
     assert all(torch.equal(a, b) for a, b in zip(buffers, model.buffers(), strict=True)) and bool((kept == 1).all())
     with pytest.raises(RuntimeError):
         grad_cam(model, {**config(name), "normalisation": ((0,) * 2, (1,) * 2)}, corner_images(64, 64), [0] * 5)
     assert state() == before
+    handle = model.get_classifier().register_forward_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        grad_cam(model, config(name), corner_images(64, 64), [0] * 5)
+    handle.remove()
+    assert state() == before and torch.is_grad_enabled()
 
 
 def test_a_frozen_model_can_be_explained():
@@ -228,36 +257,34 @@ def test_a_frozen_model_can_be_explained():
     assert np.array_equal(free, grad_cam(model.requires_grad_(False), config("baseline_cnn"), images)) and free.any()
 
 
-@pytest.mark.parametrize("images, targets, message", [
-    (np.zeros((2, 64, 64, 3), np.float32), None, "float32"), (np.zeros((64, 64, 3), np.uint8), None, r"uint8 \(n, H, W, 3\)"),
-    (np.zeros((2, 64, 64, 3), np.uint8), [1], "1 targets"), (np.zeros((2, 64, 64, 3), np.uint8), [0, 7], "one, 0 to 6"),
+def test_the_study_says_how_many_threads_compute(toy):
+    model, settings = toy()
+    seen, before = [], torch.get_num_threads()
+    model.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+    images, _ = blocks(np.random.default_rng(0), 4, 4)
+    for threads in (0, before + 1):
+        cam_maps(model, {**settings, "study": {"threads": threads}}, images)
+    assert seen == [before, before + 1] and torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("images, targets, methods, message", [
+    (np.zeros((2, 64, 64, 3), np.float32), None, ["gradcam"], "float32"),
+    (np.zeros((64, 64, 3), np.uint8), None, ["gradcam"], r"uint8 \(n, H, W, 3\)"),
+    (np.zeros((2, 64, 64, 3), np.uint8), [1], ["gradcam"], "1 targets"),
+    (np.zeros((2, 64, 64, 3), np.uint8), [0, 7], ["gradcam"], "one, 0 to 6"),
+    (np.zeros((2, 64, 64, 3), np.uint8), None, ["gradcam", "smoothgrad"], "smoothgrad.*give some of.*eigencam"),
+    (np.zeros((2, 64, 64, 3), np.uint8), None, "gradcam", "methods 'gradcam': give some of"),
 ])  # fmt: skip
-def test_what_cannot_be_explained_is_refused(images, targets, message):
+def test_what_cannot_be_explained_is_refused(images, targets, methods, message):
     with pytest.raises(ValueError, match=message):
-        grad_cam(network("baseline_cnn", 64, 64), config("baseline_cnn"), images, targets)
+        cam_maps(network("baseline_cnn", 64, 64), config("baseline_cnn"), images, targets, methods)
 
 
 def test_a_layer_that_is_no_map_is_refused(toy, monkeypatch):
     model, settings = toy()
+    model.unused = nn.Identity()
     images, _ = blocks(np.random.default_rng(0), 4, 4)
-    monkeypatch.setitem(backbones.BACKBONES, "toy", Backbone("toy", cam="head", stride=16))
-    with pytest.raises(ValueError, match=r"shape \(1, 7\) is no map.*BACKBONES"):
-        grad_cam(model, settings, images)
-    monkeypatch.setitem(backbones.BACKBONES, "toy", Backbone("toy", cam="", stride=16))
-    with pytest.raises(ValueError, match="no module '' .*BACKBONES"):
-        grad_cam(model, settings, images)
-
-
-def test_the_ensemble_map_by_hand():
-    maps = np.array([[[[0.0, 0.5], [1.0, 1.0]]], [[[1.0, 0.5], [0.0, 1.0]]]])  # 2 members, 1 image
-    assert np.allclose(ensemble_map(maps), [[[0, 0], [0, 1]]])  # mean .5 .5 .5 1
-    assert np.allclose(ensemble_map(maps, [3, 1]), [[[0, 1 / 3], [2 / 3, 1]]])  # mean .25 .5 .75 1
-    assert np.allclose(ensemble_map(maps, [0, 5]), maps[1]) and ensemble_map(maps).dtype == np.float32
-    opposite = np.stack([maps[0], 1 - maps[0]])
-    assert not ensemble_map(opposite).any() and not ensemble_map(np.zeros((2, 3, 4, 5))).any()
-
-
-@pytest.mark.parametrize("weights", [[1], [0, 0], [1, -1], [1, np.nan]])
-def test_an_ensemble_needs_a_weight_a_member(weights):
-    with pytest.raises(ValueError, match="a weight of 0 or more to each member"):
-        ensemble_map(np.ones((2, 1, 4, 4)), weights)
+    for cam, message in (("head", r"shape \(1, 7\) is no map"), ("", "no module ''"), ("unused", "no logit depends on")):
+        monkeypatch.setitem(BACKBONES, "toy", Backbone("toy", cam=cam, stride=16))
+        with pytest.raises(ValueError, match=f"{message}.*BACKBONES"):
+            grad_cam(model, settings, images)

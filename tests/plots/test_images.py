@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex
 
 from lesionkit.plots import images, style
 
@@ -44,37 +43,12 @@ def test_augmentations_follow_their_original():
     assert ax.get_xticklabels()[0].get_text() == "original"
 
 
-def test_cam_panel_lays_maps_over_images_and_colours_calls():
-    maps = {"resnet50": [np.zeros((4, 4)), np.eye(4)], "ensemble": [np.ones((4, 4)), np.zeros((4, 4))]}
-    before = {name: np.array(values) for name, values in maps.items()}
-    calls = {"resnet50": ["mel", "nv"], "ensemble": ["nv", "nv"]}
-    ax = drawn(
-        lambda ax: images.plot_cam_panel(
-            [image(1), image(2)], maps, rows=["x", "y"], truth=["mel", "nv"], calls=calls, ax=ax
-        )
-    )
-    overlays = [one for one in ax.get_images() if one.get_array().ndim == 2]
-    assert len(ax.get_images()) == 6 + 4
-    np.testing.assert_array_equal(overlays[2].get_array(), np.eye(4))
-    np.testing.assert_allclose(overlays[2].get_alpha(), images.MAP_OPACITY * np.eye(4))
-    assert overlays[2].get_clim() == (0, 1)  # one scale for all, so that maps compare
-    assert [(text.get_text(), to_hex(text.get_color())) for text in ax.texts[:3]] == [
-        ("mel", "#000000"),
-        ("mel", images.RIGHT),
-        ("nv", images.WRONG.lower()),
-    ]
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["image", "ResNet-50", "Ensemble"]
-    for name, values in maps.items():
-        np.testing.assert_array_equal(values, before[name])
-
-
-def test_cam_panel_without_calls_has_no_text():
-    ax = drawn(lambda ax: images.plot_cam_panel([image(1)], {"tf_efficientnet_lite0": [np.eye(4)]}, ax=ax))
-    assert not ax.texts
-    assert ax.get_xticklabels()[1].get_text() == "tf_\nefficientnet_\nlite0"
-
-
-@pytest.mark.parametrize("values", [[[1.5]], [[-0.1, 0]], [[np.nan]], [0.0, 1.0]])
-def test_a_map_out_of_range_or_of_wrong_shape_is_refused(values):
-    with pytest.raises(ValueError, match=r"expected \(h, w\) within 0..1; scale it"):
-        images.plot_cam_panel([image(1)], {"resnet50": [values]})
+def test_room_beside_and_below_the_images_is_as_asked():
+    cells = [[image(1)] * 4]
+    for beside, below in ((0, 0), (2, 1)):
+        ax = images.plot_image_grid(cells, width=10, beside=beside, below=below)
+        cell, row = images.layout(4, (), False, 10 - beside)
+        across = 4 + 3 * images.GAP
+        assert cell == pytest.approx((10 - beside) / across) and row == 1 + images.GAP
+        assert ax.get_xlim()[1] == pytest.approx(across + beside / cell) == pytest.approx(10 / cell)
+        assert ax.figure.get_size_inches() == pytest.approx([10, cell * row + 0.2 + below])
