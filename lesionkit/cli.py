@@ -4,7 +4,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -41,6 +41,9 @@ Jobs = Annotated[int, typer.Option("--jobs", metavar="N", help="Jobs at once on 
 Scheduler = Annotated[
     str, typer.Option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster that shares this folder: let it do the work.")
 ]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, such as outputs/demo.")]
+ImagePaths = Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image files, or folders of them.")]
+OutFile = Annotated[Path, typer.Option("--out", metavar="FILE", help="The CSV to write.")]
 
 
 @app.callback()
@@ -92,17 +95,11 @@ def check(folder: Annotated[Path, typer.Argument(metavar="DIR")]) -> None:
 
 
 @app.command()
-def predict(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, such as outputs/demo.")],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image files, or folders of them.")],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The CSV to write.")],
-) -> None:
+def predict(run: RunFolder, images: ImagePaths, out: OutFile) -> None:
     """Write a CSV with seven probabilities and the call, a row an image and model: each of the run's, and their ensemble."""
-    if not (run / "study.json").is_file():
-        _stop(f"{run}: no run of a study there; give its folder, such as outputs/demo", BAD_USAGE)
+    files = _images_for(run, images)
     if not out.parent.is_dir():
         _stop(f"--out {out}: no such folder {out.parent}", BAD_USAGE)
-    files = [file for path in images for file in _image_files(path)]
     from lesionkit.learning import inference  # torch: seconds
     from lesionkit.workbook.artifacts import write_atomically
 
@@ -110,12 +107,30 @@ def predict(
         table, unreadable = inference.predict_files(run, files)
     except (OSError, ValueError) as error:  # a member that is not trained, or has other classes
         _stop(error, FAILED)
-    for error in unreadable:
-        print(f"lesionkit: left out: {error}", file=sys.stderr)
-    if len(unreadable) == len(files):
-        _stop("no image could be read", FAILED)
+    done = _done(table, unreadable)
     write_atomically(out, lambda path: table.to_csv(path, index=False))
-    print(f"{out}: {len(files) - len(unreadable):,} images, {table['model'].nunique() - 1} models and their ensemble")
+    print(f"{out}: {done}")
+
+
+@app.command()
+def explain(
+    run: RunFolder, images: ImagePaths, out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
+    method: Annotated[str, typer.Option(metavar="NAME", help="gradcam, gradcam++, layercam, hirescam, eigencam, scorecam.")]
+    = "gradcam",
+) -> None:  # fmt: skip
+    """Draw where each model of a run finds evidence for the ensemble's call: a PNG an image, and probabilities.csv."""
+    files = _images_for(run, images)
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        _stop(f"--out {out}: is not empty; give a new or an empty folder, for nothing is overwritten", BAD_USAGE)
+    from lesionkit.workbook import explaining  # torch: seconds
+
+    if method not in explaining.METHODS:
+        _stop(f"--method {method}: use one of {', '.join(explaining.METHODS)}", BAD_USAGE)
+    try:
+        table, unreadable = explaining.explain_files(run, files, out, method)
+    except (OSError, ValueError) as error:  # as in predict
+        _stop(error, FAILED)
+    print(f"{out}: {_done(table, unreadable)}")
 
 
 @app.command()
@@ -195,6 +210,21 @@ def _spread(args: Sequence[str]) -> list[str]:
             option = arg if arg in REPEATED else ""
         spread.append(arg)
     return spread
+
+
+def _images_for(run: Path, images: Sequence[Path]) -> list[Path]:
+    if not (run / "study.json").is_file():
+        _stop(f"{run}: no run of a study there; give its folder, such as outputs/demo", BAD_USAGE)
+    return [file for path in images for file in _image_files(path)]
+
+
+def _done(table: Any, unreadable: Sequence[OSError]) -> str:
+    """What was done, in words; names what was left out, and fails where that is everything."""
+    for error in unreadable:
+        print(f"lesionkit: left out: {error}", file=sys.stderr)
+    if table.empty:
+        _stop("no image could be read", FAILED)
+    return f"{table['file'].nunique():,} images, {table['model'].nunique() - 1} models and their ensemble"
 
 
 def _image_files(path: Path) -> list[Path]:

@@ -75,7 +75,11 @@ class Study:
     resamples: int = 2000  # of lesions, for the intervals
 
     # explanations
-    explained: int = 1  # images of each class and outcome in the Grad-CAM gallery
+    explained: int = 1  # images of each class, outcome and confidence in the galleries
+    scored: int = 24  # images of each class, inside and outside, whose heat maps are scored; 0: all there are
+    curve_steps: int = 10  # of the deletion and insertion curves
+    cams: tuple[str, ...] = ("gradcam", "gradcam++", "layercam", "hirescam", "eigencam")  # compared; the first is shown
+    masks: str = "HAM10000_segmentations_lesion_tschandl"  # folder of lesion masks: a path, or below the images' folder
 
     # a table a backbone with the fields it sets differently, e.g. [backbone.resnet50] epochs = 5
     backbone: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -106,30 +110,21 @@ CHOICES = {
     "schedule": ("one_cycle", "plateau"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
     "tta": (1, 8),
+    "cams": ("gradcam", "gradcam++", "layercam", "hirescam", "eigencam", "scorecam"),  # any of them
 }
 RANGES = {  # smallest and largest
     "phantoms": (0, 100_000), "phantom_size": (32, 512), "size": (32, 1024), "epochs": (1, 1000),
     "batch_size": (1, 4096), "lr": (1e-7, 1.0), "weight_decay": (0, 1), "drop_rate": (0, 0.9),
     "drop_path_rate": (0, 0.9), "label_smoothing": (0, 0.5), "mixup": (0, 10), "balance": (0, 1),
     "frozen_epochs": (0, 100), "patience": (1, 1000), "rotation": (0, 180), "crop": (0.05, 1), "colour": (0, 1),
-    "threads": (0, 1024), "processes": (1, 1024), "explained": (1, 20), "folds": (0, 20), "resamples": (100, 100_000),
+    "threads": (0, 1024), "processes": (1, 1024), "explained": (1, 20), "scored": (0, 100_000), "curve_steps": (2, 100),
+    "folds": (0, 20), "resamples": (100, 100_000),
 }  # fmt: skip
 HOW = ("threads", "processes", "compile")  # of no notebook's matter: a change of these makes none stale
 FIXED = (
-    "name",
-    "title",
-    "seed",
-    "given",
-    "phantoms",
-    "phantom_size",
-    "split",
-    "fractions",
-    "fit",
-    "backbones",
-    "backbone",
-    "resamples",
-    "explained",
-)  # of the study as a whole: a [backbone.X] table cannot set them
+    "name", "title", "seed", "given", "phantoms", "phantom_size", "split", "fractions", "fit", "backbones", "backbone",
+    "resamples", "explained", "scored", "curve_steps", "cams", "masks",
+)  # of the study as a whole: a [backbone.X] table cannot set them  # fmt: skip
 
 
 def available() -> list[str]:
@@ -197,6 +192,8 @@ def _build(name: str, values: dict) -> Study:
     study = Study(**{"name": name} | values)
     if not study.backbones or len(set(study.backbones)) != len(study.backbones):
         raise StudyError(f"backbones = {list(study.backbones)}: name at least one, and each once")
+    if not study.cams:
+        raise StudyError("cams = []: name at least one method for heat maps, such as gradcam")
     if len(study.fractions) != 3 or abs(sum(study.fractions) - 1) > 1e-6 or min(study.fractions) <= 0:
         raise StudyError(f"fractions = {list(study.fractions)}: three shares above 0 that sum to 1")
     for backbone, table in study.backbone.items():
@@ -227,7 +224,7 @@ def _checked(key: str, value: Any) -> Any:
     value = float(value) if fields[key] is float and type(value) is int else value
     if not _is(value, fields[key]):
         raise StudyError(f"{key} = {value!r}: must be {getattr(fields[key], '__name__', fields[key])}")
-    if key in CHOICES and value not in CHOICES[key]:
+    if key in CHOICES and not {*(value if isinstance(value, tuple) else (value,))} <= {*CHOICES[key]}:
         raise StudyError(f"{key} = {value!r}: one of {', '.join(map(str, CHOICES[key]))}")
     if key in RANGES and not RANGES[key][0] <= value <= RANGES[key][1]:
         raise StudyError(f"{key} = {value!r}: between {RANGES[key][0]} and {RANGES[key][1]}")

@@ -1,11 +1,14 @@
 import subprocess
 import sys
 import types
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import lesionkit.learning
+import lesionkit.workbook
 from lesionkit import cli
 from lesionkit.data import phantoms
 from lesionkit.workbook import pipeline
@@ -35,7 +38,7 @@ def given(monkeypatch, tmp_path):
 def test_the_version_and_help_are_quick(call):
     assert call("--version") == (0, f"lesionkit {lesionkit.__version__}\n", "")
     code, out, _ = call("--help")
-    assert code == 0 and all(word in out for word in ("run", "status", "predict", "data"))
+    assert code == 0 and all(word in out for word in ("run", "status", "predict", "explain", "data"))
     heavy = "import sys, lesionkit.cli; print([m for m in ('torch', 'pandas', 'papermill', 'matplotlib') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True).stdout == "[]\n"
 
@@ -161,6 +164,62 @@ def test_predict_names_images_that_cannot_be_read_and_goes_on_with_the_others(ca
     assert code == 1 and "broken.jpg: unreadable image" in err and not (tmp_path / "x.csv").exists()
     code, out, err = call("predict", *where, str(tmp_path / "sound.jpg"), "--out", str(tmp_path / "x.csv"))
     assert code == 0 and "broken.jpg" in err and "1 images" in out and len(pd.read_csv(tmp_path / "x.csv")) == 1
+
+
+@pytest.fixture
+def explaining(monkeypatch, tmp_path):
+    """In place of the module that loads torch and draws; `given`: what the command passes on. We are in a run's folder."""
+    module = types.SimpleNamespace(METHODS=("gradcam", "layercam"), given=[], unreadable=[])
+
+    def explain_files(run, files, out, method):
+        module.given.append((run, files, out, method))
+        found = [str(file) for file in files if not any(str(file) in str(error) for error in module.unreadable)]
+        return pd.DataFrame({"file": np.repeat(found, 2), "model": ["m", "ensemble"] * len(found)}), module.unreadable
+
+    module.explain_files = explain_files
+    monkeypatch.setitem(sys.modules, "lesionkit.workbook.explaining", module)
+    monkeypatch.setattr(lesionkit.workbook, "explaining", module, raising=False)
+    monkeypatch.chdir(tmp_path)
+    for name in ("study.json", "one.jpg", "images/b.JPG", "images/deep/a.png", "full/x.txt", "none/notes.txt"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    Path("empty").mkdir()
+    return module
+
+
+def test_explain_takes_files_and_folders_and_a_new_or_empty_folder(call, explaining):
+    code, out, _ = call("explain", ".", "one.jpg", "images", "--out", "deep/new")
+    assert code == 0 and out == f"{Path('deep/new')}: 3 images, 1 models and their ensemble\n"
+    assert call("explain", ".", "one.jpg", "--out", "empty", "--method", "layercam")[0] == 0
+    files = [Path("one.jpg"), Path("images/b.JPG"), Path("images/deep/a.png")]
+    assert explaining.given == [
+        (Path("."), files, Path("deep/new"), "gradcam"), (Path("."), files[:1], Path("empty"), "layercam")]  # fmt: skip
+
+
+@pytest.mark.parametrize("args, message", [
+    ("images one.jpg --out new", "no run of a study"), (". two.jpg --out new", "no such file or folder"),
+    (". none --out new", "no images there"), (". one.jpg --out full", "full: is not empty; give a new or an empty"),
+    (". one.jpg --out one.jpg", "one.jpg: is not empty"), (". one.jpg", "--out"), (". --out new", "IMAGE"),
+    (". one.jpg --out new --method gradcan", "gradcan: use one of gradcam, layercam"),
+])  # fmt: skip
+def test_explain_refuses_what_it_cannot_use_and_touches_nothing(call, explaining, args, message):
+    before = sorted(Path().rglob("*"))
+    code, _, error = call("explain", *args.split())
+    assert code == 2 and message in error and not explaining.given and sorted(Path().rglob("*")) == before
+
+
+def test_explain_names_images_that_cannot_be_read_and_fails_where_none_can(call, explaining):
+    explaining.unreadable = [OSError("one.jpg: unreadable image")]
+    code, out, error = call("explain", ".", "one.jpg", "images", "--out", "new")
+    assert code == 0 and "2 images" in out and error == "lesionkit: left out: one.jpg: unreadable image\n"
+    code, out, error = call("explain", ".", "one.jpg", "--out", "new")
+    assert code == 1 and not out and error.endswith("no image could be read\n")
+
+
+def test_explain_says_what_failed(call, explaining):
+    for error in (FileNotFoundError("no trained model in models/m"), ValueError("no layer")):
+        explaining.explain_files = lambda *_, error=error: (_ for _ in ()).throw(error)
+        assert call("explain", ".", "one.jpg", "--out", "new") == (1, "", f"lesionkit: {error}\n")
 
 
 def test_evaluate_names_what_it_cannot_use(call, tmp_path):

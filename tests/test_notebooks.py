@@ -24,6 +24,8 @@ weights = "none"
 epochs = 2
 batch_size = 16
 resamples = 200
+scored = 1
+masks = "masks"
 
 [backbone.baseline_cnn]
 folds = 3

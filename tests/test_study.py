@@ -74,6 +74,8 @@ def test_an_override_holds_for_every_backbone_unless_it_names_one(write):
     ("backbone.resnet50.split=lesion", "set split instead"), ("backbone.resnet50.epochs=0", "between"),
     ("backbone.resnet50.epoch=1", "did you mean 'epochs'"), ("backbone=3", "must be"),
     ("a b=1", "not a key"), ("backbone.resnet50.seed=1", "holds for the whole study"),
+    ("cams=[]", "at least one method"), ('cams=["gradcam", "lime"]', "one of gradcam, gradcam"), ("cams=gradcam", "must be"),
+    ("backbone.resnet50.cams=['gradcam']", "set cams instead"), ("scored=-1", "between 0"),
     ("lr=5", "between"), ("fractions=[0.5,0.5,0.5]", "sum to 1"),
 ])  # fmt: skip
 def test_what_cannot_be_is_named_with_its_remedy(write, item, message):

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 import lesionkit
 from lesionkit import study as studies
+from lesionkit.data.phantoms import VERSION as PHANTOMS
 from lesionkit.evidence import predictions
 from lesionkit.study import Study
 from lesionkit.workbook import tables
@@ -70,15 +71,15 @@ class Run:
         write_atomically(self.path("study.json"), lambda path: path.write_text(text))
 
     def figure(self, figure: Figure | Axes, name: str, *, gallery: bool = False) -> Figure:
-        """Save as PNG and PDF under figures/, or under galleries/ where it shows images of patients' skin."""
+        """Save as PNG and PDF under figures/; under galleries/ and as PNG alone where it shows images of patients' skin."""
         figure = figure.figure if isinstance(figure, Axes) else figure
         if note := caveat(self.study):
             figure.text(0.995, -0.01, note, ha="right", va="top", fontsize=7, color="0.4")  # below all else
         stem = self.path("galleries" if gallery else "figures", self._name(name))
-        for ending, options in ((".png", {"dpi": 200}), (".pdf", {"metadata": {"CreationDate": None}})):
-            self._write(
-                stem.with_name(stem.name + ending), lambda path: figure.savefig(path, bbox_inches="tight", **options)
-            )
+        png, pdf = (".png", {"dpi": 150 if gallery else 200}), (".pdf", {"metadata": {"CreationDate": None}})
+        for ending, options in (png,) if gallery else (png, pdf):
+            file = stem.with_name(stem.name + ending)
+            self._write(file, lambda path: figure.savefig(path, bbox_inches="tight", **options))
         return figure
 
     def table(self, table: pd.DataFrame, name: str, *, digits: int = 3) -> pd.DataFrame:
@@ -211,7 +212,7 @@ def images_folder(study: Study, folder: Path, data: str) -> Path | None:
     if study.given:
         return folder  # nothing looks there
     if study.synthetic:
-        return folder / "data" / f"phantoms_{study.phantoms}x{study.phantom_size}px_seed{study.seed}"
+        return folder / "data" / f"phantoms_v{PHANTOMS}_{study.phantoms}x{study.phantom_size}px_seed{study.seed}"
     if data and not Path(data).is_dir():
         raise studies.StudyError(f"no folder {data}: give the folder of images with --data DIR")
     known = folder / KNOWN

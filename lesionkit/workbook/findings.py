@@ -7,16 +7,22 @@ from lesionkit.evidence.reporting import spoken
 from lesionkit.evidence.shift import METHODS
 from lesionkit.workbook.artifacts import Run
 
+WHERE = {"test": "inside", "external": "outside"}
+
 
 def findings(run: Run) -> str:
-    """A Markdown list; needs the tables of notebooks 02b to 04b. Intervals are 95 %, over lesions."""
+    """A Markdown list; needs the tables of notebooks 02b to 04b, and says what 05b to 05d found where they have run.
+
+    Intervals are 95 %, over lesions.
+    """
     makers = {"02b": "02b_controls", "03": "03_ensemble", "03b": "03b_melanoma", "03c": "03c_calibration",
-              "04": "04_external_validation", "04b": "04b_shift"}  # fmt: skip
+              "04": "04_external_validation", "04b": "04b_shift", "05b": "05b_faithfulness", "05c": "05c_sanity", "05d": "05d_shortcuts"}  # fmt: skip
 
     def table(name: str) -> pd.DataFrame:
         return run.saved_table(makers[name.split("_")[0]], name)
 
-    parts = (_controls, _ensemble, _melanoma, _calibration, _outside)
+    explained = run.path("tables", "05c_sanity.csv").exists() and run.path("tables", "05d_counterfactual.csv").exists()
+    parts = (_controls, _ensemble, _melanoma, _calibration, _outside, *((_explanations,) if explained else ()))
     return "\n".join(f"- {line}" for part in parts for line in part(table)) + "\n"
 
 
@@ -95,4 +101,20 @@ def _outside(table) -> list[str]:
         f"{spoken(frame, 'difference', sign=True, model='ensemble', metric='melanoma_sensitivity')} (`04b_frame`).",
         "**Prevalence.** Prior correction by EM, which uses the unlabelled external images, changes the balanced accuracy by "
         f"{spoken(prior, sign=True, method=METHODS[-1])} (`04b_prior_shift`).",
+    ]
+
+
+def _explanations(table) -> list[str]:
+    gained = table("05b_faithfulness").query("metric == 'insertion - insertion_random'")
+    sure = gained.assign(sure=gained["low"] > 0).groupby("split", sort=False)["sure"].agg(["sum", "size"])
+    beat = " and ".join(f"{row['sum']} of {row['size']} {WHERE[split]}" for split, row in sure.iterrows())
+    verdicts = table("05c_sanity").groupby("method", sort=False)["fails"].agg(["sum", "size"])
+    failed = ", ".join(f"{method} on {row['sum']} of {row['size']}" for method, row in verdicts.iterrows())
+    kept = table("05d_counterfactual").query("metric == 'kept'").sort_values("value").dropna(subset="value")
+    named = [f"{row['value']:.0%} ({row['model']})" for _, row in kept.iloc[[0, -1]].iterrows()] if len(kept) else ["not available"]
+    return [
+        f"**Heat maps** carry the called class's probability better than a random order of pixels for {beat} of the models and their "
+        f"ensemble (`05b_faithfulness`). Methods that fail the sanity check: {failed} models (`05c_sanity`).",
+        f"**Without the lesion**, filled from the skin around it, models keep their call in {' to '.join(named)} of the images "
+        "(`05d_counterfactual`).",
     ]

@@ -20,6 +20,9 @@ WAITS = {
     "04b": ("01", "02", "03"),
     "04c": ("01", "02", "03"),
     "05": ("01", "02"),
+    "05b": ("01", "02"),
+    "05c": ("01", "02"),
+    "05d": ("01", "02"),
 }
 OF_THE_FIRST = ("02b",)  # train the study's first backbone again, and need its predictions only
 ON_A_GPU = ("02", "05")  # numbers: train or explain models

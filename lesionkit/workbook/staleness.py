@@ -38,7 +38,8 @@ DATA_SETTINGS = (
     "size",
     "fit",
 )  # all that 01 needs
-OTHERS_SETTINGS = ("backbones", "backbone", "explained", "resamples")  # no matter of the training of one backbone
+EXPLAINING = ("explained", "scored", "curve_steps", "cams", "masks")
+OTHERS_SETTINGS = ("backbones", "backbone", "resamples", *EXPLAINING)  # no matter of the training of one backbone
 SHOWN = 3  # reasons of a kind
 
 
@@ -105,8 +106,16 @@ def parts(step: Step, place: Place) -> dict[str, Any]:
 
 
 def images(step: Step, place: Place) -> str | None:
-    """The hash of the images that a step reads; None where it reads none. Phantoms are 01's own, known once it has run."""
-    return place.hashes.of_folder(place.images) if step.number in SEES_IMAGES else None
+    """The hash of the images that a step reads; None where it reads none. Phantoms are 01's own, known once it has run.
+
+    Lesion masks that lie below the images count with them everywhere, those elsewhere for the notebooks that read them.
+    """
+    if step.number not in SEES_IMAGES:
+        return None
+    found, outlines = place.hashes.of_folder(place.images), Path(place.study.masks)
+    if step.number != "05" or not outlines.is_absolute() or not outlines.is_dir():
+        return found
+    return short_hash(f"{found} {place.hashes.of_folder(outlines)}")
 
 
 def judge(step: Step, place: Place) -> State:

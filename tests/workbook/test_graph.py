@@ -23,7 +23,7 @@ def test_what_each_step_waits_for():
     assert waits("01") == set()
     assert waits("02_train_backbone_vit") == {"01_eda"}
     assert waits("02b") == {"01_eda", "02_resnet50"}  # the first backbone alone
-    assert waits("03_") == waits("05") == {"01_eda", *trained}
+    assert waits("03_") == waits("05_") == waits("05d") == {"01_eda", *trained}
     assert waits("03b") == waits("03c") == waits("04_") == waits("04b") == waits("04c") == {*waits("03_"), "03_ensemble"}
     assert waits("06") == {step.id.replace("train_backbone_", "") for step in STEPS} - {"06_report", "report"}
     assert waits("report") == waits("06") | {"06_report"}
@@ -92,5 +92,5 @@ def test_what_waits_for_what_is_stale_is_touched():
 
     assert touched() == []
     assert touched("report") == ["report"]
-    assert touched("02_train_backbone_vit") == ["02", "03", "03b", "03c", "04", "04b", "04c", "05", "06", "report"]
+    assert touched("02_train_backbone_vit") == ["02", "03", "03b", "03c", "04", "04b", "04c", "05", "05b", "05c", "05d", "06", "report"]
     assert touched("02b_controls") == ["02b", "06", "report"]

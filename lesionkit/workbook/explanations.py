@@ -1,0 +1,170 @@
+"""What notebooks 05 need of a run: its trained members with the pictures that each sees, outlines and regions of these."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from lesionkit.data import masks, pixels
+from lesionkit.data.pixels import Pixels
+from lesionkit.data.records import CLASSES
+from lesionkit.evidence import means, predictions
+from lesionkit.explain import localisation, members, regions, sanity, shortcuts
+from lesionkit.explain.cams import AGAINST, WITHOUT_GRADIENTS, cam_maps
+from lesionkit.explain.ensembles import disagreement
+from lesionkit.explain.members import ENSEMBLE, Member
+from lesionkit.explain.randomising import twin
+from lesionkit.plots.explanations import plot_cam_panel
+from lesionkit.workbook.artifacts import Run
+
+TWINS = 3  # random networks that a model's maps are held against: one alone may point anywhere
+
+
+def store(run: Run, size: int, fit: str) -> Pixels:
+    """The decoded pixels of all images of a run at a size."""
+    return pixels.build(run.index(), run.data, run.path("cache"), size, fit)
+
+
+def open_members(run: Run, image_ids: Sequence[str]) -> dict[str, Member]:
+    """The run's trained backbones with these images. Raises MissingInput for one that is not trained yet."""
+    folders = {name: run.input(f"02_train_backbone with backbone={name}", "models", name, "config.json").parent
+               for name in run.study.backbones}  # fmt: skip
+    return members.open_members(folders, lambda config: store(run, config["study"]["size"], config["study"]["fit"]), image_ids)
+
+
+def outlines(run: Run, image_ids: Sequence[str], size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lesion masks (n, size, size) bool drawn by people, or by the phantoms' maker, and which images have one: (n,) bool."""
+    folder = masks.folder_of(run.data, run.study.masks)
+    if folder is None:
+        return np.zeros((len(image_ids), size, size), bool), np.zeros(len(image_ids), bool)
+    return masks.read(folder, image_ids, size, run.study.fit)
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Images with every model's map of the class that the ensemble calls; rows of all parts as those of `seen`."""
+
+    seen: pd.DataFrame  # of `cases.choose_cases`
+    images: np.ndarray  # uint8 (n, s, s, 3)
+    maps: dict[str, np.ndarray]  # of each member and of the ensemble: (n, s, s)
+    calls: dict[str, dict[str, str]]  # model -> image_id -> call
+    probabilities: np.ndarray  # the ensemble's, (n, 7)
+
+    @classmethod
+    def of(cls, run: Run, scored: pd.DataFrame, seen: pd.DataFrame) -> "Gallery":
+        """The maps of the images of `seen`, by the first of the study's `cams`. scored: predictions, the ensemble's too."""
+        opened, size = open_members(run, seen["image_id"]), run.study.size
+        maps = members.member_maps(opened, pd.Index(CLASSES).get_indexer(seen["call"]), size, run.study.cams[0])
+        pictures = np.asarray(store(run, size, run.study.fit).of(seen["image_id"])[:])
+        calls = {name: dict(zip(rows["image_id"], np.take(CLASSES, predictions.probabilities(rows).argmax(1))))
+                 for name, rows in scored.groupby("model")}  # fmt: skip
+        of_ensemble = scored[scored["model"] == ENSEMBLE].set_index("image_id").loc[seen["image_id"]]
+        return cls(seen, pictures, maps, calls, predictions.probabilities(of_ensemble))
+
+    def panel(self, chosen: pd.DataFrame, split: str = "", outcome: str = "") -> Axes:
+        """The rows of `chosen` (of this split and outcome), each an image with its maps, calls and probabilities."""
+        wanted = (chosen["split"] == (split or chosen["split"])) & (chosen["outcome"] == (outcome or chosen["outcome"]))
+        rows = chosen[wanted]
+        at = pd.Index(self.seen["image_id"]).get_indexer(rows["image_id"])
+        apart = disagreement(np.stack([of for name, of in self.maps.items() if name != ENSEMBLE]))
+        labels = [f"{row.call}\np = {row.p:.2f}\n{f'{row.confidence} sure' if split else row.split}" for row in rows.itertuples()]
+        calls = {name: [self.calls[name][image] for image in rows["image_id"]] for name in self.maps}
+        return plot_cam_panel(self.images[at], {name: of[at] for name, of in self.maps.items()}, rows=labels, truth=list(rows["truth"]),
+                              calls=calls, disagreement=apart[at], probabilities=self.probabilities[at])  # fmt: skip
+
+
+def gains(scores: pd.DataFrame, by: Sequence[str], count: int, seed: int) -> pd.DataFrame:
+    """What maps gain over both baselines in insertion and deletion, above 0 where they do, and the drop and increase.
+
+    scores: a row an image of `faithfulness.scores`, with `cluster` and the columns of `by`. As `means.means`.
+    """
+    pairs = [pair for order in ("random", "centre")
+             for pair in (("insertion", f"insertion_{order}"), (f"deletion_{order}", "deletion"))]  # fmt: skip
+    drawn = {"count": count, "seed": seed}
+    parts = [means.paired(scores, a, b, by, **drawn) for a, b in pairs]
+    return pd.concat([*parts, means.means(scores, ["insertion", "deletion", "drop", "increase"], by, **drawn)], ignore_index=True)
+
+
+def cascades(run: Run, sample: pd.DataFrame, opened: Mapping[str, Member]) -> pd.DataFrame:
+    """`sanity.cascade` of every member by all of the study's `cams`, with a column model."""
+    parts = [
+        sanity.cascade(one.model, one.config, one.images, sample["target"], run.study.cams, sample["cluster"], seed=run.study.seed)
+        .assign(model=name) for name, one in opened.items()
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+def localised(run: Run, sample: pd.DataFrame, opened: Mapping[str, Member], maps: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """`localisation.scores` of every model, trained and randomised, on the sampled images that have an outline.
+
+    The columns of `sample`, model, twin (trained or randomised), and the scores; those of the randomised twins are the mean
+    of TWINS networks with both signs. maps: of each member at its own size, and of the ensemble. Empty where no image has an outline.
+    """
+    parts = []
+    for name, of_model in maps.items():
+        lesions, found = outlines(run, sample["image_id"], of_model.shape[1])
+        rows = sample[found].reset_index(drop=True).assign(model=name)
+        if found.any():
+            parts.append(_joined(rows.assign(twin="trained"), localisation.scores(of_model[found], lesions[found])))
+        if found.any() and name in opened:
+            parts.append(_joined(rows.assign(twin="randomised"), _of_twins(opened[name], rows["target"], lesions, found, run)))
+    nothing = pd.DataFrame(columns=[*sample, "model", "twin", *localisation.COLUMNS])
+    return pd.concat(parts, ignore_index=True) if parts else nothing
+
+
+def _of_twins(member: Member, targets: pd.Series, lesions: np.ndarray, found: np.ndarray, run: Run) -> pd.DataFrame:
+    """The mean over TWINS random networks, each read with both signs of its logits, of which either is as likely."""
+    method, tables = run.study.cams[0], []
+    both = [method, *([] if method in WITHOUT_GRADIENTS else [AGAINST + method])]
+    for seed in range(run.study.seed, run.study.seed + TWINS):
+        network = twin(member.model, member.config, member.images, seed)
+        maps = cam_maps(network, member.config, member.images[found], targets, both)
+        tables += [localisation.scores(of, lesions[found]) for of in maps.values()]
+    return sum(tables) / len(tables)
+
+
+def regions_of(run: Run, sample: pd.DataFrame, member: Member) -> dict[str, np.ndarray]:
+    """The border, and exact masks of what is drawn on phantoms, or guesses of corners, hair and ink on photographs."""
+    n, size = member.images.shape[:2]
+    drawn = regions.read_artefacts(run.data, sample["image_id"], size, run.study.fit) if run.study.synthetic else None
+    return {"border": regions.border(n, size)} | (regions.detected(member.images) if drawn is None else drawn)
+
+
+def lesions_of(run: Run, sample: pd.DataFrame, member: Member) -> np.ndarray:
+    """The outlines of the images as the member sees them, and guesses where there is none."""
+    lesions, found = outlines(run, sample["image_id"], member.images.shape[1])
+    if not found.all():
+        lesions[~found] = regions.lesion(member.images[~found])
+    return lesions
+
+
+def shortcut_scores(run: Run, sample: pd.DataFrame, opened: Mapping[str, Member],
+                    maps: Mapping[str, np.ndarray]) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
+    """`shortcuts.scores` and `shortcuts.counterfactual` of every member: the columns of `sample`, model, then theirs."""
+    read, removed = [], []
+    for name, member in opened.items():
+        of_regions = shortcuts.scores(member.predict, member.images, maps[name], sample["target"], regions_of(run, sample, member))
+        lesions = lesions_of(run, sample, member)
+        of_lesion = shortcuts.counterfactual(member.predict, member.images, lesions, sample["target"])
+        for parts, scores in ((read, of_regions), (removed, of_lesion)):
+            scores = scores.rename(columns={"p": "p_with"}).set_index("image").assign(model=name)
+            parts.append(sample.join(scores, how="right").reset_index(drop=True))
+    return pd.concat(read, ignore_index=True), pd.concat(removed, ignore_index=True)
+
+
+def background(scores: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+    """The background-to-lesion quotient by the class called, of all, and of all but actinic keratosis, as published."""
+    groups = {"all": scores, localisation.OTHERS: scores[scores["call"] != "akiec"]}
+    groups |= {dx: scores[scores["call"] == dx] for dx in CLASSES if (scores["call"] == dx).any()}
+    drawn = {"count": count, "seed": seed}
+    parts = []
+    for name, rows in groups.items():
+        own = means.means(rows, ["background_to_lesion"], **drawn), means.ratio(rows, "background", "lesion", **drawn)
+        parts += [table.assign(**{"class": name}) for table in own if len(rows)]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["class", *means.COLUMNS])
+
+
+def _joined(rows: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([rows, scores], axis=1)
