@@ -1,12 +1,12 @@
 """Class activation maps of every backbone: where in the image the evidence for a class lies.
 
 The methods are pytorch-grad-cam's. What is added here: which module to read in which network and at which image size
-(`layers.py`), one pass for several methods, a backward pass that ends at that module, maps that lie on the image to the
-pixel, and models that are left as found.
+(`layers.py`), one pass for several methods, a backward pass that ends at that module, maps that lie on the image to
+the pixel, and models that are left as found.
 
 A map is float32 in [0, 1]: what a position adds to the class's logit, relative to the image's own lowest and highest.
-Its level says nothing across images or models. A map without contrast (constant, no gradient, nothing that speaks for the
-class, nothing finite) is zero all over.
+Its level says nothing across images or models. A map without contrast (constant, no gradient, nothing that speaks for
+the class, nothing finite) is zero all over.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,20 +27,22 @@ FLAT = 1e-5  # a range below this share of the highest value is rounding, not co
 
 
 class _Eigen(EigenCAM):
-    """The package's, with a sign that does not depend on chance and without a decomposition of channels by channels."""
+    """The package's, with a sign that does not depend on chance and without a matrix of channels by channels."""
 
-    def get_cam_image(self, x: Tensor, layer: nn.Module, targets: Any, activations: np.ndarray, *more: Any) -> np.ndarray:
+    def get_cam_image(
+        self, x: Tensor, layer: nn.Module, targets: Any, activations: np.ndarray, *more: Any
+    ) -> np.ndarray:
         return first_component(activations)
 
 
 class _Score(ScoreCAM):
-    """The package's, with masks that lie where the map will, made `batch_size` at a time: it holds all of a batch's at once."""
+    """The package's, with masks that lie where the map will, `batch_size` at a time: it makes all at once."""
 
     stride, batch_size = 1, 32
 
     def get_cam_weights(self, x: Tensor, layer: nn.Module, targets: Sequence[int], activations: np.ndarray,
                         grads: Any) -> np.ndarray:  # fmt: skip
-        scores = np.zeros(activations.shape[:2], np.float32)  # (B, C): the class's logit, of the image as each channel masks it
+        scores = np.zeros(activations.shape[:2], np.float32)  # (B, C): the logit of the image as each channel masks it
         for score, image, target, channels in zip(scores, x, targets, activations, strict=True):
             for i in range(0, len(channels), self.batch_size):
                 masks = stretched(on_image(channels[i : i + self.batch_size], tuple(x.shape[2:]), self.stride))
@@ -66,13 +68,13 @@ AGAINST = "-"  # before a method that reads gradients: what speaks against the c
 
 def cam_maps(model: nn.Module, config: Mapping[str, Any], images: np.ndarray, targets: Sequence[int] | None = None,
              methods: Sequence[str] = ("gradcam",), batch_size: int = 32) -> dict[str, np.ndarray]:  # fmt: skip
-    """Of each method, maps (n, H, W), float32 in [0, 1], of uint8 RGB images (n, H, W, 3): where the evidence for `targets` lies.
+    """Where the evidence for `targets` lies in uint8 RGB images (n, H, W, 3): of each method, maps (n, H, W) in [0, 1].
 
-    `model` and `config` as from `inference.load`; config gives backbone, normalisation and classes. `targets` are n class
-    numbers; None takes for each image the class that the model calls. All methods share one forward pass and, where one of
-    them needs gradients, a backward pass from the logit to the layer. With AGAINST before its name ("-gradcam"), such a
-    method shows what speaks against the class. "scorecam" adds a forward pass for each channel of the layer (hundreds an
-    image). "eigencam" asks for no class: its map is the features' first principal component.
+    `model` and `config` as from `inference.load`; config gives backbone, normalisation and classes. `targets` are n
+    class numbers; None takes for each image the class that the model calls. All methods share one forward pass and,
+    where one of them needs gradients, a backward pass from the logit to the layer. With AGAINST before its name
+    ("-gradcam"), such a method shows what speaks against the class. "scorecam" adds a forward pass for each channel of
+    the layer (hundreds an image). "eigencam" asks for no class: its map is the features' first principal component.
     Raises ValueError for images, targets or methods of another kind, and for a network without a layer of positions.
     """
     targets = _checked(images, targets, methods, len(config["classes"]))
@@ -80,7 +82,8 @@ def cam_maps(model: nn.Module, config: Mapping[str, Any], images: np.ndarray, ta
     frame, device = images.shape[1:3], next(model.parameters()).device
     layer, stride = cam_layer(model, backbone(config["backbone"]), min(frame))
     gradients = not set(methods) <= set(WITHOUT_GRADIENTS)
-    with threads(config.get("study", {}).get("threads", 0)), torch.autocast(device.type, enabled=False), as_found(model):
+    count = config.get("study", {}).get("threads", 0)
+    with threads(count), torch.autocast(device.type, enabled=False), as_found(model):
         cams = {method: _CAMS[method.removeprefix(AGAINST)](model, []) for method in methods}
         for cam in cams.values():
             cam.stride, cam.batch_size = stride, batch_size
@@ -91,12 +94,12 @@ def cam_maps(model: nn.Module, config: Mapping[str, Any], images: np.ndarray, ta
             for method, cam in cams.items():
                 signed = -slopes if method.startswith(AGAINST) else slopes
                 coarse = cam.get_cam_image(x, layer, called, features, signed, False)
-                maps[method][batch] = stretched(on_image(_evidence(coarse), frame, stride))
+                maps[method][batch] = stretched(on_image(np.maximum(coarse, 0), frame, stride))
     return maps
 
 
 def stretched(maps: np.ndarray) -> np.ndarray:
-    """Maps (..., H, W), each stretched to [0, 1]; those without contrast are 0 all over."""
+    """Maps (..., H, W), each stretched to [0, 1]; those without contrast, or not finite, are 0 all over."""
     low, high = maps.min((-2, -1), keepdims=True), maps.max((-2, -1), keepdims=True)
     contrast = high - low > FLAT * np.maximum(np.abs(low), np.abs(high))
     return np.where(contrast, (maps - low) / np.where(contrast, high - low, 1), 0)
@@ -105,9 +108,9 @@ def stretched(maps: np.ndarray) -> np.ndarray:
 def first_component(activations: np.ndarray) -> np.ndarray:
     """Features (B, C, h, w) projected on their first principal component over the positions: (B, h, w), float32.
 
-    Its sign is the one that makes the value farthest from 0 positive (Chung & Ying 2025, doi:10.3390/app15137562, eq. 13);
-    features that are the same everywhere give 0. Taken from the smaller of the two matrices of inner products, of
-    positions or of channels.
+    Its sign is the one that makes the value farthest from 0 positive (Chung & Ying 2025, doi:10.3390/app15137562,
+    eq. 13); features that are the same everywhere give 0. Taken from the smaller of the two matrices of inner products,
+    of positions or of channels.
     """
     values = np.nan_to_num(activations.reshape(*activations.shape[:2], -1).astype(np.float64), posinf=0, neginf=0)
     apart = values - values.mean(2, keepdims=True)  # (B, C, h w)
@@ -128,8 +131,10 @@ def _read(model: nn.Module, layer: nn.Module, stride: int, x: Tensor, targets: l
     with recorded(layer, gradients) as outputs, torch.set_grad_enabled(gradients):
         logits = model(x)
         if not outputs or logits.requires_grad != gradients:
-            raise ValueError(f"no logit depends on the layer {type(layer).__name__}: give the backbone a line in BACKBONES that "
-                             "names another")  # fmt: skip
+            raise ValueError(
+                f"no logit depends on the layer {type(layer).__name__}: give the backbone a line in BACKBONES that "
+                "names another"
+            )
         targets = logits.argmax(1).tolist() if targets is None else targets
         read = outputs[-1:]
         if gradients:
@@ -139,13 +144,9 @@ def _read(model: nn.Module, layer: nn.Module, stride: int, x: Tensor, targets: l
     return targets, grids[0], grids[1] if gradients else None
 
 
-def _evidence(coarse: np.ndarray) -> np.ndarray:
-    """Maps of positions (B, h, w) without what speaks against the class; 0 where one is not finite."""
-    finite = np.isfinite(coarse).all((1, 2), keepdims=True)
-    return np.maximum(np.where(finite, coarse, 0), 0)
-
-
-def _checked(images: np.ndarray, targets: Sequence[int] | None, methods: Sequence[str], classes: int) -> list[int] | None:
+def _checked(
+    images: np.ndarray, targets: Sequence[int] | None, methods: Sequence[str], classes: int
+) -> list[int] | None:
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise ValueError(f"images are {images.dtype} {images.shape}: give uint8 (n, H, W, 3)")
     known = {*METHODS, *(AGAINST + method for method in METHODS if method not in WITHOUT_GRADIENTS)}
@@ -155,5 +156,7 @@ def _checked(images: np.ndarray, targets: Sequence[int] | None, methods: Sequenc
         return None
     targets = [int(k) for k in targets]
     if len(targets) != len(images) or not all(0 <= k < classes for k in targets):
-        raise ValueError(f"{len(targets)} targets {targets[:5]} for {len(images)} images: give each one, 0 to {classes - 1}")
+        raise ValueError(
+            f"{len(targets)} targets {targets[:5]} for {len(images)} images: give each one, 0 to {classes - 1}"
+        )
     return targets

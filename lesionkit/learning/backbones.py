@@ -6,7 +6,7 @@ import timm
 import torch
 from torch import nn
 
-CLASS_ATTENTION = ("blocks_token_only", "cls_attn_blocks", "post_network")  # where CaiT, XCiT, VOLO hear of patches last
+CLASS_ATTENTION = ("blocks_token_only", "cls_attn_blocks", "post_network")  # where CaiT, XCiT and VOLO hear of patches
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def backbone(name: str) -> Backbone:
     cam, stride = stage.get("module", ""), stage.get("reduction", 32)
     if getattr(model, "global_pool", "") == "token" and not any(hasattr(model, layers) for layers in CLASS_ATTENTION):
         norms = [key for key, _ in model.named_modules() if key.startswith(f"{cam}.") and key.endswith(".norm1")]
-        cam = [cam, *norms][-1]  # after the last block the class token has heard all that it will: patches no longer matter
+        cam = [cam, *norms][-1]  # after the last block, patches no longer matter: the class token has heard of them
     return Backbone(name, cam, stride)
 
 

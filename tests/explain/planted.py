@@ -28,7 +28,7 @@ def network(name, h, w):
 
 
 def corner_images(h, w, seed=0):
-    """One image of noise five times; in the first four a striped patch lies top left, top right, bottom left, bottom right."""
+    """One image of noise five times, but for a striped patch top left, top right, bottom left, bottom right; none."""
     images = np.random.default_rng(seed).normal(128, 10, (1, h, w, 3)).repeat(5, 0)
     a, b = h // 3, w // 3
     stripes = np.where((np.arange(b) // 4 % 2)[None, :, None], [250, 20, 20], [250, 220, 20])
@@ -38,8 +38,14 @@ def corner_images(h, w, seed=0):
 
 
 def settled(name, h, w):
-    """The network and corner images for it, whose batch normalisation has seen them: untrained, it may let noise grow."""
+    """The network and corner images for it, whose batch normalisation has seen them: untrained, it may let noise grow.
+
+    Its classifier is drawn anew, since some families start with zeros.
+    """
     model, images = network(name, h, w), corner_images(h, w)
+    for parameter in model.parameters():
+        if parameter.ndim == 2 and len(parameter) == len(CLASSES):
+            nn.init.normal_(parameter)
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     for norm in norms:
         norm.train().momentum = 1.0
@@ -53,10 +59,10 @@ def seen(name, images):
 
 
 def plant(model, name, images):
-    """Have the classifier call PLANTED what the pooled features of images with the patch have that one without it has not.
+    """Have the classifier call PLANTED what pooled features with the patch have that those without it have not.
 
-    In a vision transformer the class token could have heard of the patch in any block, and maps are read in the last: the
-    earlier blocks pass the tokens on as they are.
+    In a vision transformer the class token could have heard of the patch in any block, and maps are read in the last:
+    the earlier blocks pass the tokens on as they are.
     """
     for block in list(getattr(model, "blocks", []))[:-1] if hasattr(model, "cls_token") else []:
         for layer in (block.attn.proj, block.mlp.fc2):

@@ -13,12 +13,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from lesionkit.data.records import CLASSES
-from lesionkit.explain.cams import METHODS, cam_maps, first_component, stretched
+from lesionkit.explain.cams import AGAINST, METHODS, cam_maps, first_component, stretched
 from lesionkit.learning.backbones import BACKBONES, Backbone, normalisation
 from lesionkit.learning.batches import normalise, to_float
 from lesionkit.learning.networks import build
 
-PACKAGE = {"gradcam": GradCAM, "gradcam++": GradCAMPlusPlus, "layercam": LayerCAM, "hirescam": HiResCAM, "scorecam": ScoreCAM}
+PACKAGE = {"gradcam": GradCAM, "gradcam++": GradCAMPlusPlus, "layercam": LayerCAM, "hirescam": HiResCAM,
+           "scorecam": ScoreCAM}  # fmt: skip
 ONE_PASS = METHODS[:5]
 PLAIN = {"normalisation": ((0,) * 3, (1,) * 3), "classes": list(CLASSES)}  # images in [0, 1] as they are
 
@@ -105,10 +106,10 @@ def curved(monkeypatch):
     torch.manual_seed(1)
     model = Curved().eval().requires_grad_(False)
     model.head.weight *= 100  # the package's 1e-7 in the denominator is then small
-    return model, {"backbone": "curved", **PLAIN}, np.random.default_rng(3).integers(0, 256, (3, 12, 10, 3), dtype=np.uint8)
+    images = np.random.default_rng(3).integers(0, 256, (3, 12, 10, 3), dtype=np.uint8)
+    return model, {"backbone": "curved", **PLAIN}, images
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_the_maps_are_those_of_the_package_where_alignment_plays_no_part(curved, capsys):
     model, settings, images = curved
     targets = [2, 0, 5]
@@ -132,6 +133,16 @@ def test_maps_of_one_call_are_those_of_a_call_each(curved):
     for method in METHODS:
         assert np.allclose(together[method], cam_maps(model, settings, images, [1, 1, 6], [method])[method], atol=1e-6)
         assert all(np.abs(together[method] - together[other]).max() > 0.01 for other in METHODS if other != method)
+
+
+def test_what_speaks_against_a_class_is_what_speaks_for_its_opposite(curved):
+    model, settings, images = curved
+    against = cam_maps(model, settings, images, [4] * 3, [AGAINST + method for method in METHODS[:4]] + ["gradcam"])
+    model.head.weight *= -1
+    opposite = cam_maps(model, settings, images, [4] * 3, METHODS[:4])
+    for method in METHODS[:4]:
+        assert np.allclose(against[AGAINST + method], opposite[method], atol=1e-6) and opposite[method].any(), method
+    assert np.abs(against["gradcam"] - opposite["gradcam"]).max() > 0.5
 
 
 def test_all_methods_share_one_pass_and_the_backward_pass_ends_at_the_layer(curved, monkeypatch):
@@ -158,6 +169,14 @@ def test_the_first_component_is_the_packages_whatever_the_sign_of_the_features(s
     assert np.allclose(got, first_component(-features), atol=1e-5) and (got.max((1, 2)) >= -got.min((1, 2))).all()
     features[0, 0, 0, 0] = np.nan  # taken as 0, as the package does
     assert np.allclose(first_component(features), get_2d_projection_with_sign_correction(features), atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [3, 50])
+def test_features_that_differ_by_rounding_alone_have_no_component(channels):
+    rng = np.random.default_rng(0)
+    features = np.tile(rng.normal(size=(2, channels, 1, 1)), (1, 1, 5, 4)).astype(np.float32)
+    assert not first_component(features * (1 + 1e-7 * rng.normal(size=features.shape))).any()
+    assert first_component(features * (1 + 1e-3 * rng.normal(size=features.shape))).any()
 
 
 @pytest.mark.parametrize("name", ["baseline_cnn", "test_resnet", "test_vit"])
@@ -197,7 +216,6 @@ def test_a_map_without_contrast_is_zero(toy):
     assert all(maps.max() == pytest.approx(1) for maps in small.values())
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_map_that_is_not_finite_is_zero(toy):
     model, settings = toy()
     images, _ = blocks(np.random.default_rng(2), 4, 4)
@@ -273,6 +291,7 @@ def test_the_study_says_how_many_threads_compute(toy):
     (np.zeros((2, 64, 64, 3), np.uint8), [1], ["gradcam"], "1 targets"),
     (np.zeros((2, 64, 64, 3), np.uint8), [0, 7], ["gradcam"], "one, 0 to 6"),
     (np.zeros((2, 64, 64, 3), np.uint8), None, ["gradcam", "smoothgrad"], "smoothgrad.*give some of.*eigencam"),
+    (np.zeros((2, 64, 64, 3), np.uint8), None, ["-eigencam"], "-eigencam.*give some of"),
     (np.zeros((2, 64, 64, 3), np.uint8), None, "gradcam", "methods 'gradcam': give some of"),
 ])  # fmt: skip
 def test_what_cannot_be_explained_is_refused(images, targets, methods, message):
@@ -284,7 +303,8 @@ def test_a_layer_that_is_no_map_is_refused(toy, monkeypatch):
     model, settings = toy()
     model.unused = nn.Identity()
     images, _ = blocks(np.random.default_rng(0), 4, 4)
-    for cam, message in (("head", r"shape \(1, 7\) is no map"), ("", "no module ''"), ("unused", "no logit depends on")):
+    messages = {"head": r"shape \(1, 7\) is no map", "": "no module ''", "unused": "no logit depends on"}
+    for cam, message in messages.items():
         monkeypatch.setitem(BACKBONES, "toy", Backbone("toy", cam=cam, stride=16))
         with pytest.raises(ValueError, match=f"{message}.*BACKBONES"):
             grad_cam(model, settings, images)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from explain import families
 from explain.planted import PLANTED, config, corner_images, network, plant, quarters, seen, settled
 from torch import nn
 from torch.nn import functional as F
@@ -14,11 +15,11 @@ from lesionkit.learning.backbones import BACKBONES, Backbone, backbone
 from lesionkit.learning.baseline import BaselineCNN
 
 SWIN = "swin_tiny_patch4_window7_224"
-FAMILIES = (SWIN, "cait_xxs24_224", "pit_ti_224", "resmlp_12_224")  # NHWC; class attention; several outputs; tokens alone
+SMALL = (SWIN, "cait_xxs24_224", "pit_ti_224", "resmlp_12_224")  # NHWC; class attention; several outputs; tokens alone
 SIZES = {"vit_base_patch16_224": [(84, 96)]}  # positions that do not cover the frame, and a frame that is not square
 
 
-@pytest.mark.parametrize("name", [*BACKBONES, *FAMILIES])
+@pytest.mark.parametrize("name", [*BACKBONES, *SMALL])
 def test_evidence_planted_in_a_corner_lights_that_corner(name):
     for h, w in SIZES.get(name, [(64, 96), (84, 84)]):
         model, images = network(name, h, w), corner_images(h, w)
@@ -62,15 +63,50 @@ def test_a_transformer_is_read_before_its_class_token_has_heard_all_or_at_its_en
     assert backbone(name).cam == cam
 
 
-def test_a_network_whose_stages_timm_does_not_name_is_refused_and_a_line_is_the_remedy(monkeypatch):
-    name, (h, w) = "twins_svt_small", (224, 224)
-    model, images = network(name, h, w), corner_images(h, w)
-    with pytest.raises(ValueError, match="twins_svt_small has no module 'block.3' .* BACKBONES"):
-        cam_layer(model, backbone(name), h)
-    monkeypatch.setitem(BACKBONES, name, Backbone(name, cam="blocks.3.3"))
-    plant(model, name, images)
-    shares = quarters(cam_maps(model, config(name), images[:4], [PLANTED] * 4)["gradcam"])
+def moved(model, name, images):
+    """Maps (4, h, w) of how far features with each patch lie from those without: what that patch alone moves."""
+    h, w = images.shape[1:3]
+    layer, stride = cam_layer(model, backbone(name), min(h, w))
+    x = seen(name, images)
+    with torch.no_grad(), recorded(layer, False) as outputs:
+        model(x)
+    features = as_grid(outputs[-1], x.shape, stride, getattr(model, "num_prefix_tokens", 0)).numpy()
+    apart = np.abs(features[:4] - features[4:]).mean(1)
+    return on_image(apart - apart.min(0), (h, w), stride)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", families.SIZES)
+def test_a_patch_moves_features_where_it_lies_in_a_network_of_any_family(name):
+    for h, w in families.SIZES[name]:
+        model, images = settled(name, h, w)
+        shares = quarters(moved(model, name, images))
+        assert (shares.argmax(1) == np.arange(4)).all() and shares.diagonal().min() > 0.33, (h, w, shares.round(2))
+        maps = cam_maps(model, config(name), images[:4], [PLANTED] * 4, ("gradcam", "-gradcam"))
+        assert maps["gradcam"].any() or maps["-gradcam"].any()  # the class's logit depends on the layer
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", families.REFUSED)
+def test_a_network_without_a_layer_to_read_is_refused(name):
+    with pytest.raises(ValueError, match="BACKBONES"):
+        cam_maps(network(name, 224, 224), config(name), corner_images(224, 224))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("record", families.REMEDIES, ids=lambda record: record.name)
+def test_a_line_in_the_table_is_the_remedy(record, monkeypatch):
+    monkeypatch.setitem(BACKBONES, record.name, record)
+    model, images = settled(record.name, 224, 224)
+    shares = quarters(moved(model, record.name, images))
     assert (shares.argmax(1) == np.arange(4)).all()
+
+
+def test_a_network_whose_stages_timm_does_not_name_is_refused():
+    with torch.device("meta"):
+        model = timm.create_model("twins_svt_small")
+    with pytest.raises(ValueError, match="twins_svt_small has no module 'block.3' .* BACKBONES"):
+        cam_layer(model, backbone("twins_svt_small"), 224)
 
 
 def test_tokens_and_channels_last_become_a_grid_of_their_positions():
@@ -124,7 +160,10 @@ def test_positions_without_padding_or_with_it_lie_about_the_middle(positions):
     coarse = np.random.default_rng(2).random((1, positions, positions), np.float32)
     (heat,), (turned,) = on_image(coarse, (84, 84), 16), on_image(coarse[:, ::-1, ::-1], (84, 84), 16)
     assert np.allclose(heat[::-1, ::-1], turned, atol=1e-6)
-    if positions == 3:
+    if positions == 6:  # squeezed
+        by_hand = F.interpolate(torch.from_numpy(coarse)[:, None], (84, 84), mode="bilinear")[0, 0].numpy()
+        assert np.allclose(heat, by_hand, atol=1e-5)
+    else:
         assert np.allclose(heat[18:66:16, 18:66:16], on_image(coarse, (48, 48), 16)[0][::16, ::16], atol=1e-6)
 
 
