@@ -49,6 +49,21 @@ def ratio(scores: pd.DataFrame, a: str, b: str, by: Sequence[str] = (), *, clust
     return _quotients(scores, {f"{a} / {b}": (_numbers(scores, a), _numbers(scores, b))}, by, cluster, count, seed)
 
 
+def crossed(scores: np.ndarray, clusters: Sequence, count: int = 2000, seed: int = 0) -> dict:
+    """n, value, low, high and note of the mean of scores (n, repeats): of each image by each of several random networks.
+
+    The interval resamples lesions and, apart from them, the repeats (`resampling.crossed_draws`).
+    """
+    n, repeats = scores.shape
+
+    def mean(w: np.ndarray) -> dict[str, np.ndarray]:
+        images, networks = (part / part.sum(axis=0) for part in (w[:n], w[n:]))
+        return {"": np.einsum("tr,tr->r", scores.T @ images, networks)}
+
+    w = resampling.crossed_draws(clusters, repeats, count, seed)
+    return {"n": n} | resampling.summarise(mean, w).iloc[0].drop("metric").to_dict()
+
+
 def _quotients(scores: pd.DataFrame, parts: Mapping[str, tuple[np.ndarray, np.ndarray]], by: Sequence[str],
                cluster: str, count: int, seed: int) -> pd.DataFrame:  # fmt: skip
     """For each group and each name of `parts`, (x, d) of a value a row: the sum of x over that of d."""

@@ -45,6 +45,16 @@ def draws(clusters: Sequence, count: int = 2000, seed: int = 0) -> np.ndarray:
     return np.ascontiguousarray(drawn.T)[codes]
 
 
+def crossed_draws(clusters: Sequence, repeats: int, count: int = 2000, seed: int = 0) -> np.ndarray:
+    """(n + repeats, count): `draws` of the clusters, and below them, apart from these, how often each of `repeats` comes.
+
+    For scores of every image by each of several random networks, say: the interval then holds the luck of both. All 1
+    for a single cluster, which has no interval.
+    """
+    w, networks = draws(clusters, count, seed), draws(range(repeats), count, seed + 1)
+    return np.vstack([w, np.ones_like(networks) if pd.Series(clusters).nunique() == 1 else networks])
+
+
 def over(statistic: Callable[[np.ndarray], Mapping[str, np.ndarray]], w: np.ndarray, chunk: int = 250) -> dict:
     """The statistic of every resample: each key of `statistic` with its values of all columns of w, (count, …).
 

@@ -42,7 +42,7 @@ def pairwise(maps: Mapping[str, np.ndarray], clusters: Sequence | None = None) -
 def _pair(a: str, b: str, ranks_a: np.ndarray, ranks_b: np.ndarray, clusters: Sequence | None) -> pd.DataFrame:
     images = np.arange(len(ranks_a))
     lesions = images if clusters is None else clusters
-    both = [correlation_with_others(*pair, lesions) for pair in ((ranks_a, ranks_b), (ranks_b, ranks_a))]
+    both = [correlation_with_others(*pair, lesions)[0] for pair in ((ranks_a, ranks_b), (ranks_b, ranks_a))]
     found = correlation(ranks_a, ranks_b), np.mean(both, axis=0)
     return pd.DataFrame(dict(zip(COLUMNS, (a, b, images, *found))))
 

@@ -38,7 +38,7 @@ class _Eigen(EigenCAM):
 class _Score(ScoreCAM):
     """The package's, with masks that lie where the map will, `batch_size` at a time: it makes all at once."""
 
-    stride, batch_size = 1, 32
+    stride, batch_size, sign = 1, 32, 1
 
     def get_cam_weights(self, x: Tensor, layer: nn.Module, targets: Sequence[int], activations: np.ndarray,
                         grads: Any) -> np.ndarray:  # fmt: skip
@@ -50,7 +50,7 @@ class _Score(ScoreCAM):
                 with torch.no_grad():
                     logits = self.model(masked.contiguous(memory_format=torch.channels_last))
                 score[i : i + self.batch_size] = logits[:, target].cpu()
-        return softmax(scores, axis=1)
+        return softmax(self.sign * scores, axis=1)
 
 
 _CAMS = {
@@ -63,7 +63,8 @@ _CAMS = {
 }
 METHODS = tuple(_CAMS)
 WITHOUT_GRADIENTS = ("eigencam", "scorecam")
-AGAINST = "-"  # before a method that reads gradients: what speaks against the class, as Selvaraju et al. do
+OF_NO_CLASS = ("eigencam",)
+AGAINST = "-"  # before a method that asks for a class: what speaks against it, as Selvaraju et al. do
 
 
 def cam_maps(model: nn.Module, config: Mapping[str, Any], images: np.ndarray, targets: Sequence[int] | None = None,
@@ -73,29 +74,34 @@ def cam_maps(model: nn.Module, config: Mapping[str, Any], images: np.ndarray, ta
     `model` and `config` as from `inference.load`; config gives backbone, normalisation and classes. `targets` are n
     class numbers; None takes for each image the class that the model calls. All methods share one forward pass and,
     where one of them needs gradients, a backward pass from the logit to the layer. With AGAINST before its name
-    ("-gradcam"), such a method shows what speaks against the class. "scorecam" adds a forward pass for each channel of
-    the layer (hundreds an image). "eigencam" asks for no class: its map is the features' first principal component.
+    ("-gradcam"), a method shows what speaks against the class. "scorecam" adds a forward pass for each channel of the
+    layer (hundreds an image). "eigencam" asks for no class: its map is the features' first principal component.
     Raises ValueError for images, targets or methods of another kind, and for a network without a layer of positions.
     """
     targets = _checked(images, targets, methods, len(config["classes"]))
     maps = {method: np.zeros(images.shape[:3], np.float32) for method in methods}
     frame, device = images.shape[1:3], next(model.parameters()).device
     layer, stride = cam_layer(model, backbone(config["backbone"]), min(frame))
-    gradients = not set(methods) <= set(WITHOUT_GRADIENTS)
+    gradients = not {method.removeprefix(AGAINST) for method in methods} <= set(WITHOUT_GRADIENTS)
     count = config.get("study", {}).get("threads", 0)
     with threads(count), torch.autocast(device.type, enabled=False), as_found(model):
         cams = {method: _CAMS[method.removeprefix(AGAINST)](model, []) for method in methods}
-        for cam in cams.values():
-            cam.stride, cam.batch_size = stride, batch_size
+        for method, cam in cams.items():
+            cam.stride, cam.batch_size, cam.sign = stride, batch_size, -1 if method.startswith(AGAINST) else 1
         for i in range(0, len(images), batch_size):
             batch = slice(i, i + batch_size)
             x = normalise(to_float(images[batch], device), *config["normalisation"])
             called, features, slopes = _read(model, layer, stride, x, targets and targets[batch], gradients)
             for method, cam in cams.items():
-                signed = -slopes if method.startswith(AGAINST) else slopes
+                signed = None if slopes is None else cam.sign * slopes
                 coarse = cam.get_cam_image(x, layer, called, features, signed, False)
                 maps[method][batch] = stretched(on_image(np.maximum(coarse, 0), frame, stride))
     return maps
+
+
+def signs(method: str) -> list[str]:
+    """The method, and what it shows against the class where it asks for one."""
+    return [method] if method in OF_NO_CLASS else [method, AGAINST + method]
 
 
 def stretched(maps: np.ndarray) -> np.ndarray:
@@ -149,7 +155,7 @@ def _checked(
 ) -> list[int] | None:
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise ValueError(f"images are {images.dtype} {images.shape}: give uint8 (n, H, W, 3)")
-    known = {*METHODS, *(AGAINST + method for method in METHODS if method not in WITHOUT_GRADIENTS)}
+    known = {*METHODS, *(AGAINST + method for method in METHODS if method not in OF_NO_CLASS)}
     if isinstance(methods, str) or not set(methods) <= known:
         raise ValueError(f"methods {methods!r}: give some of {METHODS}")
     if targets is None:

@@ -30,7 +30,8 @@ def scores(maps: np.ndarray, masks: np.ndarray) -> pd.DataFrame:
         without its tolerance of 15 px.
     iou: the highest intersection over union of the mask and {map >= t}, over all values t of the map. The mask chooses
         t, so this is what the map could do at best; never below lesion_area, which {map >= minimum}, the frame, has.
-    background, lesion: the mean of the map a pixel, outside and on the lesion; of a constant map 1.
+    background, lesion: the mean of the map a pixel, outside and on the lesion, once its mean over the frame is made 1;
+        of a constant map 1. Each image so has one weight in what is pooled, however much of it the map lights.
     background_to_lesion: background / lesion, the quotient of PUBLISHED. It has no upper bound: a few images whose map
         is near 0 on the lesion can make up its mean, and those where it is 0 (NaN here) are missing from it, though
         they are the worst. `evidence.means.ratio` of background and lesion pools all images and has neither fault.
@@ -52,10 +53,10 @@ def _scores(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
     m = maps.reshape(len(maps), -1).astype(np.float64)
     constant = m.min(1) == m.max(1)
     m[constant] = 1
-    size, on, off = inside.sum(1), (m * inside).sum(1), (m * ~inside).sum(1)
+    size, on, off, level = inside.sum(1), (m * inside).sum(1), (m * ~inside).sum(1), m.mean(1)
     top = m == m.max(1, keepdims=True)
     area, energy, pointing = size / m.shape[1], on / (on + off), (top & inside).sum(1) / top.sum(1)
-    background, lesion = _divided(off, m.shape[1] - size), _divided(on, size)
+    background, lesion = _divided(off / level, m.shape[1] - size), _divided(on / level, size)
     lift, quotient = _divided(energy, area), _divided(background, lesion)
     columns = area, energy, lift, pointing, _best_iou(m, inside), quotient, background, lesion, constant
     table = np.stack(columns, axis=1, dtype=np.float64)

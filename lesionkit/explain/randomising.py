@@ -14,20 +14,21 @@ from lesionkit.learning import networks
 from lesionkit.learning.batches import normalise, to_float
 
 MOST_FITTED = 64  # images that batch statistics are taken from
+ASLEEP = 1e-3  # of a scale: what a branch says is lost beside what goes past it
 
 
 def twin(model: nn.Module, config: Mapping[str, Any], images: np.ndarray, seed: int = 0) -> nn.Module:
     """A random network of the same kind, in evaluation mode, on the model's device, its batch statistics of `images`.
 
-    model and config: as of `inference.load`; images: uint8 RGB (n, s, s, 3). The weights are those that a training
-    would begin with, but not those that the model's own began with, which its trained ones may still resemble: the
-    seed is set apart from training's. No random state outside is touched. One forward pass where there is batch
-    normalisation.
+    model and config: as of `inference.load`; images: uint8 RGB (n, s, s, 3). The weights are drawn as for a training,
+    but are not those that the model's own began with, which its trained ones may still resemble: the seed is set apart
+    from training's. What a training begins with switched off is on (`_awake`). No random state outside is touched. One
+    forward pass where there is batch normalisation.
     """
     apart = int(np.random.SeedSequence([seed, 1810]).generate_state(1, np.uint64)[0])
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(apart)  # networks are built on the CPU
-        fresh, _ = networks.build(config["backbone"], config["study"]["size"])
+        fresh = _awake(networks.build(config["backbone"], config["study"]["size"])[0])
     device = next(model.parameters()).device
     fresh = fresh.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
     _fit_statistics(fresh, fresh.modules(), config, images)
@@ -73,6 +74,22 @@ def layer_groups(model: nn.Module, count: int = 6) -> list[tuple[str, list[str]]
     return [("classifier", head), *((_label(part, body), part) for part in reversed(parts))]
 
 
+def _awake(network: nn.Module) -> nn.Module:
+    """The network, with scales that begin near 0 at 1, and matrices that begin as 0 drawn like a transformer's.
+
+    A training may begin with residual branches switched off (ResNet's last batch normalisations, ConvNeXt's layer
+    scales), or with a classifier of zeros (MLP-Mixer). Most weights of such a network have no say, or no logit depends
+    on the image: its maps would be another thing's than a random network's.
+    """
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if parameter.ndim == 1 and not name.endswith("bias") and parameter.abs().max() < ASLEEP:
+                parameter.fill_(1)
+            elif parameter.ndim > 1 and not parameter.any():
+                nn.init.trunc_normal_(parameter, std=0.02)
+    return network
+
+
 def _fit_statistics(network: nn.Module, modules: Iterable[nn.Module], config: Mapping[str, Any],
                     images: np.ndarray) -> None:  # fmt: skip
     """Give the batch normalisations among `modules` the statistics of the activations that reach them."""
@@ -82,13 +99,15 @@ def _fit_statistics(network: nn.Module, modules: Iterable[nn.Module], config: Ma
     spread = np.linspace(0, len(images) - 1, min(len(images), MOST_FITTED)).astype(int)
     x = normalise(to_float(images[spread], next(network.parameters()).device), *config["normalisation"])
     momenta = [norm.momentum for norm in norms]
-    with as_found(network), torch.no_grad():
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum, norm.training = 1.0, True  # dropout stays off
-        network(x)
-    for norm, momentum in zip(norms, momenta):
-        norm.momentum = momentum
+    try:
+        with as_found(network), torch.no_grad():
+            for norm in norms:
+                norm.reset_running_stats()
+                norm.momentum, norm.training = 1.0, True  # dropout stays off
+            network(x)
+    finally:
+        for norm, momentum in zip(norms, momenta):
+            norm.momentum = momentum
 
 
 def _own(module: nn.Module) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from scipy import ndimage
 from lesionkit.data import frames, pixels
 from lesionkit.data.phantom_photographs import ARTEFACTS
 
+LEAST = 64  # px: below, a hair is no line and detectors see nothing
 LARGEST = 128  # px: larger images are made smaller for the detectors, by a whole factor
 TOUCHED = 51  # of 255: the least cover of a pixel of an artefact
 RING = 0.1  # of the side: the border
@@ -29,7 +30,6 @@ ON_SKIN = 0.2  # the least part of a hair that lies outside the lesion; a networ
 WAYS = 12  # directions of lines
 INK, CORE = 25, 75  # grey levels by which green or blue is above red: of ink, and somewhere within it
 CENTRE = 0.4  # half frames: nothing that reaches so near to the centre is ink, since lesions may be blue
-FILL = 3  # px around a hole's pixel that it is filled from
 
 
 def read_artefacts(root: Path, image_ids: Sequence[str], size: int, fit: str) -> dict[str, np.ndarray] | None:
@@ -61,18 +61,26 @@ def detected(images: np.ndarray) -> dict[str, np.ndarray]:
     1997, doi:10.1016/S0010-4825(97)00020-6), a black-hat transform with line kernels. Light, faint and cropped hair is
     missed; a scale bar counts as hair, and so may the gaps between scales.
     ink: what is far more green or blue than red, away from the centre: also stickers of such colours; faint violet is
-    missed, and a blue lesion at the edge may be taken for it.
+    missed, and a blue lesion at the edge may be taken for it. Raises ValueError for smaller images.
     """
-    _check(images)
+    check(images, LEAST)
     small = _reduced(images)
     found = {kind: np.zeros(small.shape[:3], bool) for kind in ("corners", "hair", "ink")}
     for i, (image, framed) in enumerate(zip(small, frames.framed(small), strict=True)):
         corners = _corners(image, framed)
-        lit = ~_grown(corners)
+        lit = ~grown(corners)
         parts = corners, _hair(image, _lesion(image, lit)) & lit, _ink(image, lit)
         for kind, mask in zip(found, parts, strict=True):
             found[kind][i] = mask
     return {kind: _enlarged(part, images.shape[1]) for kind, part in found.items()}
+
+
+def corners(images: np.ndarray) -> np.ndarray:
+    """A guess of the black frame, bool (n, s, s), as in `detected`, of uint8 RGB images (n, s, s, 3) of any size."""
+    check(images)
+    small = _reduced(images)
+    found = [_corners(one, framed) for one, framed in zip(small, frames.framed(small), strict=True)]
+    return _enlarged(np.stack(found), images.shape[1]) if found else np.zeros(images.shape[:3], bool)
 
 
 def lesion(images: np.ndarray) -> np.ndarray:
@@ -81,11 +89,11 @@ def lesion(images: np.ndarray) -> np.ndarray:
     The skin's brightness is fitted to the outer part of what the frame leaves, as a quadratic of the position; Otsu's
     threshold, a little lowered, tells what is darker in any channel, of which the large and central part is taken and
     its holes are filled. It gives something for any image that is not the same all over, and the wrong thing where a
-    lesion fills the frame: look at what it gives before it is relied on.
+    lesion fills the frame: look at what it gives before it is relied on. Raises ValueError for smaller images.
     """
-    _check(images)
+    check(images, LEAST)
     small = _reduced(images)
-    found = [_lesion(one, ~_grown(_corners(one, framed))) for one, framed in zip(small, frames.framed(small))]
+    found = [_lesion(one, ~grown(_corners(one, framed))) for one, framed in zip(small, frames.framed(small))]
     return _enlarged(np.stack(found), images.shape[1]) if found else np.zeros(images.shape[:3], bool)
 
 
@@ -95,28 +103,6 @@ def border(n: int, s: int) -> np.ndarray:
     ring = np.ones((n, s, s), bool)
     ring[:, width:-width, width:-width] = False
     return ring
-
-
-def inpainted(images: np.ndarray, holes: np.ndarray, margin: int | None = None) -> np.ndarray:
-    """Copies of uint8 RGB images (n, s, s, 3) whose holes, bool (n, s, s), are filled from around them.
-
-    Holes are first widened by `margin` px (None: a hundredth of the side, at least 1), since what is taken away has a
-    blurred rim. All other pixels stay as they are. An image whose hole leaves nothing becomes its own mean colour. By
-    OpenCV, after Telea 2004, doi:10.1080/10867651.2004.10487596.
-    """
-    _check(images)
-    if holes.shape != images.shape[:3] or holes.dtype != bool:
-        raise ValueError(f"holes are {holes.dtype} {holes.shape}: give bool {images.shape[:3]}, one an image")
-    margin = max(1, round(images.shape[1] / 100)) if margin is None else margin
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1, 2 * margin + 1))
-    filled = images.copy()
-    for i in np.flatnonzero(holes.any(axis=(1, 2))):
-        hole = cv2.dilate(holes[i].astype(np.uint8), kernel)
-        if hole.all():
-            filled[i] = images[i].mean(axis=(0, 1)).round()
-        else:
-            filled[i] = cv2.inpaint(np.ascontiguousarray(images[i]), hole, FILL, cv2.INPAINT_TELEA)
-    return filled
 
 
 def _corners(image: np.ndarray, framed: bool) -> np.ndarray:
@@ -131,7 +117,7 @@ def _corners(image: np.ndarray, framed: bool) -> np.ndarray:
 def _hair(image: np.ndarray, on_lesion: np.ndarray) -> np.ndarray:
     side = len(image)
     broad = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, [2 * round(WIDE * side) + 1] * 2)
-    on_lesion = _grown(cv2.morphologyEx(on_lesion.astype(np.uint8), cv2.MORPH_OPEN, broad) > 0)  # without its hairs
+    on_lesion = grown(cv2.morphologyEx(on_lesion.astype(np.uint8), cv2.MORPH_OPEN, broad) > 0)  # without its hairs
     red, green = (_black_hat(image[..., channel], round(WIDE * side)) for channel in (0, 1))
     grey = np.where(red >= GREY * green, red, 0).astype(np.uint8)
     thick = cv2.dilate(grey, np.ones((3, 3), np.uint8))  # a line need not lie on pixels in a row
@@ -209,8 +195,10 @@ def _grid(side: int) -> np.ndarray:
     return np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
 
 
-def _grown(mask: np.ndarray) -> np.ndarray:
-    return ndimage.binary_dilation(mask, iterations=max(1, round(RIM * len(mask))))
+def grown(masks: np.ndarray) -> np.ndarray:
+    """Masks (..., s, s), with the blurred rims of what they cover."""
+    sides = ndimage.generate_binary_structure(2, 1)[(None,) * (masks.ndim - 2)]  # no image grows into the next
+    return ndimage.binary_dilation(masks, sides, iterations=max(1, round(RIM * masks.shape[-1])))
 
 
 def _reduced(images: np.ndarray) -> np.ndarray:
@@ -228,6 +216,9 @@ def _enlarged(found: np.ndarray, side: int) -> np.ndarray:
     return np.stack(sized) > 127 if sized else np.zeros((0, side, side), bool)
 
 
-def _check(images: np.ndarray) -> None:
+def check(images: np.ndarray, least: int = 0) -> None:
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or images.shape[1] != images.shape[2]:
         raise ValueError(f"images are {images.dtype} {images.shape}: give uint8 (n, s, s, 3)")
+    if images.shape[1] < least:
+        raise ValueError(f"images of {images.shape[1]} px are too small for detectors: give {least} px or more, at a "
+                         "larger `size`, or use exact masks")  # fmt: skip

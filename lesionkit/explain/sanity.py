@@ -7,7 +7,10 @@ would decide is taken out of the comparison:
   they vanish or explode on the way, its maps are of nothing, and a method passes because the network is broken.
 - A random network is read twice, with its logits and with their negatives. A classifier's initial weights are as
   likely as their negatives, and they decide whether a lesion speaks for or against the class: maps of one draw lie on
-  all lesions, or on none. The mean of both has no such luck in it.
+  all lesions, or on none. The mean of both has no such luck in it. Since likeness and its opposite cancel in it, the
+  correlation's absolute value is taken as well: a map that follows the picture up to its sign is not said to pass.
+- A map without contrast resembles nothing. Those of random networks are left out and counted: many of them would
+  make a method pass because the network says nothing.
 - The end is reached with several random networks, `twins`, and the verdict's interval takes in how they differ.
 """
 
@@ -19,13 +22,14 @@ import pandas as pd
 from torch import nn
 
 from lesionkit.evidence import resampling
-from lesionkit.explain.cams import AGAINST, WITHOUT_GRADIENTS, cam_maps
+from lesionkit.explain.cams import cam_maps, signs
 from lesionkit.explain.randomising import randomised, twin
 from lesionkit.explain.similarity import correlation, correlation_with_others, ranks, ssim, ssim_with_others
 
 SLIGHT = 0.1  # a rank correlation that small is no resemblance, however sure it is
-COLUMNS = ["method", "stage", "randomised", "share", "twin", "image", "cluster",
-           "rank_correlation", "ssim", "other_rank_correlation", "other_ssim"]  # fmt: skip
+MOST_EMPTY = 0.25  # of random networks' maps: what is left is no sample of them
+COLUMNS = ["method", "stage", "randomised", "share", "twin", "image", "cluster", "rank_correlation", "unsigned", "ssim",
+           "other_rank_correlation", "other_unsigned", "other_ssim", "empty"]  # fmt: skip
 
 
 def cascade(model: nn.Module, config: Mapping[str, Any], images: np.ndarray, targets: Sequence[int],
@@ -36,10 +40,11 @@ def cascade(model: nn.Module, config: Mapping[str, Any], images: np.ndarray, tar
     images: uint8 RGB (n, s, s, 3); targets (n,) as for `cam_maps`; clusters (n,) the lesion of each image. stage: 0
     is the trained model, which is compared with itself; each next one has one more of `layer_groups` from a random
     network, and `randomised` names it; at the last, all is random. share: of the parameters, in [0, 1]. twin: the
-    number of the random network; those after the first have the last stage alone. rank_correlation and ssim
-    (`similarity`) are the mean of the maps of its logits and of their negatives. other_rank_correlation: the same
-    network's maps of images of other lesions against the trained one's of this image, on average (NaN where there is
-    no other lesion); other_ssim: that, of the trained model alone.
+    number of the random network; those after the first have the last stage alone. rank_correlation, its absolute
+    value unsigned, and ssim (`similarity`) are the mean of the maps of its logits and of their negatives; of those
+    without contrast, whose share is empty (0, 0.5 or 1), there is no correlation. other_rank_correlation and
+    other_unsigned: the same network's maps of images of other lesions against the trained one's of this image, on
+    average (NaN where there is no other lesion); other_ssim: that, of the trained model alone.
     Passes of all images, each with a backward pass: groups + twins, that is 9, and for each random
     network one forward pass more where there is batch normalisation. The model is left alone. Errors: `cam_maps`,
     `layer_groups`.
@@ -52,7 +57,7 @@ def cascade(model: nn.Module, config: Mapping[str, Any], images: np.ndarray, tar
         for method in methods:
             alike = [_alike(trained[method], reference[method], maps[method], clusters) for maps in signs]
             row = {"method": method, "stage": stage, "randomised": name, "share": share, "twin": number}
-            parts.append(pd.DataFrame(row | {key: np.mean([one[key] for one in alike], axis=0) for key in alike[0]}))
+            parts.append(pd.DataFrame(row | _mean_of(alike)))
             if stage == 0:
                 parts[-1]["other_ssim"] = ssim_with_others(trained[method], clusters)
     table = pd.concat([part.assign(image=np.arange(len(part)), cluster=np.asarray(clusters)) for part in parts])
@@ -71,11 +76,14 @@ def verdicts(cascaded: pd.DataFrame, count: int = 2000, seed: int = 0) -> pd.Dat
     map may need no training.
 
     Columns: n, itself (likeness of the trained maps to themselves: 1 less the share of those without contrast),
-    rank_correlation and ssim of the wholly random networks, null_rank_correlation and null_ssim of other images,
-    neither (random networks and other images: what all maps of the architecture share), yardstick, difference
-    (rank_correlation − yardstick), low, high, fails (low > 0), passes (high < 0), note. What neither fails nor passes
-    is not decided by these images. Intervals resample lesions and, apart from them, the random networks; they are of
-    each row alone, not corrected for how many there are.
+    rank_correlation, unsigned, ssim and empty (share of maps without contrast) of the wholly random networks,
+    null_rank_correlation and null_ssim of other images, neither and null_unsigned (random networks and other images,
+    with and without sign: what all maps of the architecture share), yardstick, difference (rank_correlation −
+    yardstick), low, high, fails (low > 0), passes (high < 0), note. A method does not pass, either, where the unsigned
+    likeness of random networks' maps is surely more than SLIGHT above that of their maps of other images; and nothing
+    is decided where more than MOST_EMPTY of their maps are empty. What neither fails nor passes is not decided.
+    Intervals resample lesions and, apart from them, the random networks; they are of each row alone, not corrected for
+    how many there are.
     """
     by = [name for name in ("model", "method") if name in cascaded]
     groups = cascaded.groupby(by, sort=False, observed=True)
@@ -85,41 +93,43 @@ def verdicts(cascaded: pd.DataFrame, count: int = 2000, seed: int = 0) -> pd.Dat
 def _verdict(rows: pd.DataFrame, count: int, seed: int) -> dict[str, Any]:
     trained = rows[rows["stage"] == 0].set_index("image")
     random = rows[rows["stage"] == rows["stage"].max()]
-    grid = random.pivot(index="image", columns="twin", values="rank_correlation").loc[trained.index]  # (n, twins)
-    w = _draws(trained["cluster"], grid.shape[1], count, seed)
-    table = resampling.summarise(_likeness(trained, grid.to_numpy()), w)
-    values, (low, high, note) = table.set_index("metric")["value"], table.iloc[-1][["low", "high", "note"]]
-    empty = 1 - values["itself"]
-    notes = [note, f"{empty:.0%} of the trained maps are without contrast" if empty > 0.005 else ""]
-    found = values.drop(["yardstick", "difference"]).to_dict() | {
-        "neither": random["other_rank_correlation"].mean(),
-        "ssim": random["ssim"].mean(),
-        "null_ssim": trained["other_ssim"].mean(),
-    }
+    grids = {name: random.pivot(index="image", columns="twin", values=name).loc[trained.index].to_numpy()
+             for name in ("rank_correlation", "unsigned", "other_unsigned")}  # fmt: skip
+    w = resampling.crossed_draws(trained["cluster"], grids["unsigned"].shape[1], count, seed)
+    table = resampling.summarise(_likeness(trained, grids), w).set_index("metric")
+    values, (low, high, note) = table["value"], table.loc["difference", ["low", "high", "note"]]
+    follows, silent, blank = table.loc["excess", "low"] > SLIGHT, random["empty"].mean(), 1 - values["itself"]
+    notes = [note, f"{blank:.0%} of the trained maps are without contrast" if blank > 0.005 else ""]
+    notes += [f"{silent:.0%} of the random networks' maps are without contrast" if silent > MOST_EMPTY else ""]
+    notes += ["follows the picture, up to the sign" if follows and not low > 0 else ""]
+    likenesses = values[["itself", "rank_correlation", "null_rank_correlation", "unsigned", "null_unsigned"]].to_dict()
+    of_random = {"neither": random["other_rank_correlation"].mean(), "empty": silent, "ssim": random["ssim"].mean()}
+    found = likenesses | of_random | {"null_ssim": trained["other_ssim"].mean()}
     judged = values[["yardstick", "difference"]].to_dict() | {"low": low, "high": high}
-    judged |= {"fails": bool(low > 0), "passes": bool(high < 0), "note": "; ".join(filter(None, notes))}
-    return {"n": len(trained), **found, **judged}
+    decided = silent <= MOST_EMPTY
+    judged |= {"fails": bool(decided and low > 0), "passes": bool(decided and high < 0 and not follows)}
+    return {"n": len(trained), **found, **judged, "note": "; ".join(filter(None, notes))}
 
 
-def _likeness(trained: pd.DataFrame, grid: np.ndarray) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """Means over images and random networks, the last one the difference, by weights (n + twins, r) of both."""
+def _likeness(trained: pd.DataFrame, grids: Mapping[str, np.ndarray]) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """Means over images and random networks (n, twins), by weights (n + twins, r) of both; NaN has no weight."""
     itself, null, n = trained["rank_correlation"].to_numpy(), trained["other_rank_correlation"].to_numpy(), len(trained)
 
+    def mean(name: str, w: np.ndarray) -> np.ndarray:
+        known = np.isfinite(grids[name])
+        sums, counts = (np.einsum("tr,tr->r", part.T @ w[:n], w[n:]) for part in (np.nan_to_num(grids[name]), known))
+        return np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
+
     def of(w: np.ndarray) -> dict[str, np.ndarray]:
-        images, drawn = w[:n] / w[:n].sum(axis=0), w[n:] / w[n:].sum(axis=0)
-        found = {"itself": itself @ images, "rank_correlation": np.einsum("tr,tr->r", grid.T @ images, drawn)}
-        found["null_rank_correlation"] = null @ images
+        images = w[:n] / w[:n].sum(axis=0)
+        found = {"itself": itself @ images, "null_rank_correlation": null @ images}
+        found |= {name: mean(name, w) for name in ("rank_correlation", "unsigned")}
+        found |= {"null_unsigned": mean("other_unsigned", w)}
         found["yardstick"] = np.minimum(np.maximum(found["null_rank_correlation"], SLIGHT), found["itself"] / 2)
-        return found | {"difference": found["rank_correlation"] - found["yardstick"]}
+        found["difference"] = found["rank_correlation"] - found["yardstick"]
+        return found | {"excess": found["unsigned"] - found["null_unsigned"]}
 
     return of
-
-
-def _draws(clusters: pd.Series, twins: int, count: int, seed: int) -> np.ndarray:
-    """(n + twins, count) how often each image and each random network stands in each resample; all 1 for one lesion."""
-    lesions = resampling.draws(clusters, count, seed)
-    networks = resampling.draws(range(twins), count, seed + 1)
-    return np.vstack([lesions, np.ones_like(networks) if clusters.nunique() == 1 else networks])
 
 
 def _stages(model: nn.Module, config: Mapping[str, Any], images: np.ndarray, seed: int, groups: int,
@@ -137,16 +147,31 @@ def _stages(model: nn.Module, config: Mapping[str, Any], images: np.ndarray, see
 def _both_signs(network: nn.Module, config: Mapping[str, Any], images: np.ndarray, targets: Sequence[int],
                 methods: Sequence[str]) -> list[dict[str, np.ndarray]]:  # fmt: skip
     """The maps of a network, and those of the network with all logits negated."""
-    against = {method: f"{AGAINST}{method}" for method in methods if method not in WITHOUT_GRADIENTS}
-    maps = cam_maps(network, config, images, targets, [*methods, *against.values()])
-    return [maps, {method: maps[against.get(method, method)] for method in methods}]
+    names = {method: signs(method) for method in methods}
+    maps = cam_maps(network, config, images, targets, [name for both in names.values() for name in both])
+    return [{method: maps[both[i]] for method, both in names.items()} for i in (0, -1)]
 
 
 def _alike(trained: np.ndarray, reference: np.ndarray, maps: np.ndarray, clusters: Sequence) -> dict[str, np.ndarray]:
     """(n,) each: the columns of likeness of maps to the trained ones, whose `ranks` are `reference`."""
     found = ranks(maps)
+    silent = ~found.any(axis=1)
+    empty = silent & reference.any(axis=1)  # nothing is like a trained map without contrast
+    alike = np.where(empty, np.nan, correlation(reference, found))
+    others, unsigned_others = correlation_with_others(reference, found, clusters)
     return {
-        "rank_correlation": correlation(reference, found),
+        "rank_correlation": alike,
+        "unsigned": np.abs(alike),
         "ssim": ssim(trained, maps),
-        "other_rank_correlation": correlation_with_others(reference, found, clusters),
+        "other_rank_correlation": others,
+        "other_unsigned": unsigned_others / max(1 - silent.mean(), 1 / len(found)),  # of those with contrast, too
+        "empty": empty.astype(float),
     }
+
+
+def _mean_of(signed: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The mean of each column over the signs, of those that are known."""
+    stacks = {key: np.stack([one[key] for one in signed]) for key in signed[0]}
+    known = {key: np.isfinite(stack).sum(axis=0) for key, stack in stacks.items()}
+    return {key: np.divide(np.nansum(stack, axis=0), known[key], out=np.full(stack.shape[1], np.nan), where=known[key] > 0)
+            for key, stack in stacks.items()}  # fmt: skip

@@ -13,6 +13,7 @@ from scipy.stats import rankdata
 SIGMA, RADIUS = 1.5, 5  # of the window, in px: 11 x 11
 SIDE = 2 * RADIUS + 1
 MOST_STEPS = 12
+CHUNK = 1024  # images that are compared with all others at a time
 C1, C2 = 0.01**2, 0.03**2  # for values in [0, 1]
 
 
@@ -39,17 +40,18 @@ def correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.clip(np.einsum("np,np->n", a, b, dtype=np.float64), -1, 1)
 
 
-def correlation_with_others(a: np.ndarray, b: np.ndarray, clusters: Sequence) -> np.ndarray:
-    """(n,) the mean rank correlation of each of a's `ranks` with those of b of the images of other lesions.
+def correlation_with_others(a: np.ndarray, b: np.ndarray, clusters: Sequence) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) twice: the mean rank correlation of each of a's `ranks` with those of b of the images of other lesions, and
+    the mean of its absolute value.
 
     clusters: (n,) the lesion of each image. NaN where there is no other.
     """
     _, lesion, sizes = np.unique(np.asarray(clusters), return_inverse=True, return_counts=True)
-    starts = np.cumsum(sizes) - sizes
-    of_lesion = np.add.reduceat(b[np.argsort(lesion, kind="stable")], starts, axis=0, dtype=np.float64)
-    others = of_lesion.sum(axis=0) - of_lesion[lesion]  # (n, h w): the sum of all correlations is that with the sum
-    counts = len(a) - sizes[lesion]
-    return np.divide(np.einsum("np,np->n", a, others), counts, out=np.full(len(a), np.nan), where=counts > 0)
+    counts, sums = len(a) - sizes[lesion], np.zeros((2, len(a)))
+    for at in (slice(i, i + CHUNK) for i in range(0, len(a), CHUNK)):
+        found = np.where(lesion[at, None] != lesion, a[at] @ b.T, 0)
+        sums[:, at] = found.sum(axis=1), np.abs(found).sum(axis=1)
+    return tuple(np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0))
 
 
 def ssim(a: np.ndarray, b: np.ndarray) -> np.ndarray:

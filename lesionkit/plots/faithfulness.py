@@ -2,6 +2,7 @@
 
 Both curves stand over the share of the pixels that is shown: insertion shows the map's brightest first, deletion its
 darkest. So the insertion of a faithful map lies high, its deletion low, and a random order, which is both, between.
+Another image's map says how much of that distance any map of the model would make.
 """
 
 import pandas as pd
@@ -13,8 +14,9 @@ from matplotlib.lines import Line2D
 from lesionkit.plots.style import WIDTH, axes, legend_above, model_colour, model_label, unavailable, use_style
 
 KINDS = {"insertion": "insertion (brightest shown first)", "deletion": "deletion (brightest hidden first)"}
-BASELINES = {"random": "random order", "centre": "centre"}
-DASHES = {"random": "--", "centre": ":"}
+BASELINES = {"other": "another image's map", "random": "a random order", "centre": "the centre"}
+DASHES = {"other": "-", "random": "--", "centre": ":"}  # told apart without colour; the map's own line has dots
+UNDER = [("insertion", "map"), ("insertion", "other"), ("deletion", "other"), ("deletion", "map")]  # areas, as a title
 GREY = "#777777"
 ACROSS = 4  # panels beside each other
 
@@ -35,7 +37,7 @@ def plot_curves(curves: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.plot(low, label=f"{KINDS['deletion']}: {_area(low):.2f}", markerfacecolor="white", **look)
     ax.fill_between(high.index, low, high, where=high > low, interpolate=True, color=look["color"], alpha=0.15, lw=0)
     for baseline, dash in DASHES.items():
-        drawn = [lines[kind, baseline] for kind in (KINDS if baseline == "centre" else ["insertion"])]
+        drawn = [lines[kind, baseline] for kind in (["insertion"] if baseline == "random" else KINDS)]
         label = f"{BASELINES[baseline]}: {' and '.join(f'{_area(line):.2f}' for line in drawn)}"
         for line in drawn:
             ax.plot(line, dash, color=GREY, linewidth=1.2, zorder=2, label=label if line is drawn[0] else None)
@@ -50,48 +52,70 @@ def plot_curves(curves: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 def plot_curve_panels(curves: pd.DataFrame) -> Figure:
     """A new figure of `plot_curves`: a panel a model (or method), four beside each other, on the same scales.
 
-    Under each name the areas: insertion, random order, deletion.
+    Under each name the areas: insertion, that of another image's map, and its deletion, the map's own deletion.
     """
     if curves.empty:
         return unavailable(None, "no map was scored").figure
     groups = list(curves.groupby(curves.columns[0], sort=False))
     down, across = -(-len(groups) // ACROSS), min(ACROSS, len(groups))
-    size = WIDTH, 0.75 + 1.7 * down
+    size = WIDTH, 1.0 + 1.7 * down
     figure, grid = plt.subplots(down, across, figsize=size, sharex=True, sharey=True, squeeze=False)
     for ax, (name, rows) in zip(grid.flat, groups):
         plot_curves(rows, ax=ax).get_legend().remove()
         lines = _lines(rows)
-        areas = [_area(lines[key]) for key in (("insertion", "map"), ("insertion", "random"), ("deletion", "map"))]
+        areas = [_area(lines[key]) for key in UNDER]
         ax.set_title(f"{model_label(name)}\n" + " / ".join(f"{area:.2f}" for area in areas), fontsize=8.5)
         ax.set(xlabel="", ylabel="probability" if ax in grid[:, 0] else "", ylim=(0, 1.06 * curves["p"].max()))
     for at, ax in enumerate(grid.flat[len(groups) :], len(groups)):
         ax.set_axis_off()
         grid.flat[at - across].tick_params(labelbottom=True)
-    figure.supxlabel("pixels shown (%); under each name the areas: insertion / random order / deletion", fontsize=9)
-    figure.legend(handles=_handles(), loc="outside upper center", ncols=4)
+    said = "under each name the areas: insertion / that of another image's map / its deletion / deletion"
+    figure.supxlabel(f"pixels shown (%)\n{said}", fontsize=9)
+    figure.legend(handles=_handles(), loc="outside upper center", ncols=3)
     return figure
 
 
 @use_style()
-def plot_gains(table: pd.DataFrame, *, baseline: str = "random", ax: Axes | None = None) -> Axes:
+def plot_gain_panels(table: pd.DataFrame) -> Figure:
+    """A new figure of `plot_gains`: a panel a baseline, the models (or methods) down the side, on the same scales.
+
+    A baseline that no map was compared with has no panel, as another image's map where all show one lesion.
+    """
+    held = {of: table["metric"].isin(_metrics(of)) & table["value"].notna() for of in BASELINES}
+    rows = {of: table[at] for of, at in held.items() if at.any()}
+    if not rows:
+        return unavailable(None, "no map was compared with a baseline").figure
+    size = WIDTH, 1.1 + 0.4 * max(part.iloc[:, 0].nunique() for part in rows.values())
+    figure, row = plt.subplots(1, len(rows), figsize=size, sharex=True, sharey=True, squeeze=False)
+    for ax, (baseline, part) in zip(row[0], rows.items(), strict=True):
+        plot_gains(part, baseline=baseline, ax=ax).get_legend().remove()
+        ax.set_title(f"over {BASELINES[baseline]}", fontsize=8.5)
+        ax.set_xlabel("")
+    figure.supxlabel("area gained (95 % interval)", fontsize=9)
+    faces = {"insertion: map − baseline": "#555555", "deletion: baseline − map": "white"}
+    dots = [Line2D([], [], linestyle="", marker="o", markersize=5, color="#555555", markerfacecolor=face, label=label)
+            for label, face in faces.items()]  # fmt: skip
+    figure.legend(handles=dots, loc="outside upper center", ncols=2)
+    return figure
+
+
+@use_style()
+def plot_gains(table: pd.DataFrame, *, baseline: str = "other", ax: Axes | None = None) -> Axes:
     """A row a model: the area by which its map beats a baseline, in insertion and deletion, with intervals.
 
     Right of 0 the map is better.
     table: model (or method), metric, value, low, high; of `evidence.means.paired` with the metrics "insertion -
-    insertion_random" (full dots) and "deletion_random - deletion" (open). baseline: random or centre.
+    insertion_other" (full dots) and "deletion_other - deletion" (open). baseline: other, random or centre.
     """
-    against = BASELINES[baseline]
-    gains = {
-        f"insertion - insertion_{baseline}": (f"insertion: map − {against}", True),
-        f"deletion_{baseline} - deletion": (f"deletion: {against} − map", False),
-    }
-    rows = table[table["metric"].isin(gains) & table["value"].notna()]
+    against, metrics = BASELINES[baseline], _metrics(baseline)
+    rows = table[table["metric"].isin(metrics) & table["value"].notna()]
     if rows.empty:
-        return unavailable(ax, f"no map was compared with the {against}")
+        return unavailable(ax, f"no map was compared with {against}")
     names = list(dict.fromkeys(rows.iloc[:, 0]))
     ax = axes(ax, 1.0 + 0.4 * len(names))
     ax.axvline(0, color="#222222", linewidth=1, zorder=1)
-    for metric, (label, full) in gains.items():
+    labels = f"insertion: map − {against}", f"deletion: {against} − map"
+    for metric, label, full in zip(metrics, labels, (True, False), strict=True):
         chosen = rows[rows["metric"] == metric]
         for name, row in zip(chosen.iloc[:, 0], chosen.to_dict("records"), strict=True):
             at, colour = names.index(name) + (-0.15 if full else 0.15), model_colour(name)
@@ -103,11 +127,16 @@ def plot_gains(table: pd.DataFrame, *, baseline: str = "random", ax: Axes | None
         face = "#555555" if full else "white"
         ax.plot([], [], "o", color="#555555", markerfacecolor=face, markersize=5, label=label)
     ax.set_yticks(range(len(names)), map(model_label, names))
-    ax.set(ylim=(len(names) - 0.5, -0.5), xlabel=f"area gained over the {against} (95 % interval)")
+    ax.set(ylim=(len(names) - 0.5, -0.5), xlabel=f"area gained over {against} (95 % interval)")
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")
     legend_above(ax, 2)
     return ax
+
+
+def _metrics(baseline: str) -> tuple[str, str]:
+    """What the gains over a baseline are called: in insertion, in deletion."""
+    return f"insertion - insertion_{baseline}", f"deletion_{baseline} - deletion"
 
 
 def _lines(curves: pd.DataFrame) -> dict[tuple[str, str], pd.Series]:

@@ -36,10 +36,9 @@ def plot_localisation(table: pd.DataFrame, *, metric: str = "energy - lesion_are
     """`metric` of each model, trained (full marks) and as its randomised twin (open marks): values and intervals.
 
     table: of `evidence.means`, with the columns model, twin ("trained" or "randomised"), metric, value, low, high. The
-    dashed line is a map that prefers no place. A model without a twin has one mark. Of the mean of several twins the
-    interval is of other lesions under the same twins.
+    dashed line is a map that prefers no place. A model without a twin has one mark.
     """
-    rows = table[(table["metric"] == metric) & table["value"].notna()]
+    rows = table[(table["metric"] == metric) & table["twin"].isin(TWINS) & table["value"].notna()]
     models = list(dict.fromkeys(rows["model"]))
     if not models:
         return unavailable(ax, f"no map was scored by {metric_label(metric)}")

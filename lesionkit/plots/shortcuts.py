@@ -69,7 +69,7 @@ def region_panels(table: pd.DataFrame, metrics: Sequence[str] = ("energy / area"
 def plot_counterfactual(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """The change of the probability once the lesion is filled, a row a model with its interval: left of 0 it sinks.
 
-    table: model, metric ("change"), value, low, high, n. A model that stays near 0 does not need the lesion.
+    table: model, metric ("change"), value, low, high, n. Near 0 a model says the same of what the filling leaves.
     """
     ax = plot_region(table.assign(region="lesion"), region="lesion", metric="change", ax=ax)
     ax.set_xlabel("change of p when the lesion is filled (points)")

@@ -19,7 +19,7 @@ from lesionkit import study as studies
 from lesionkit.data.phantoms import VERSION as PHANTOMS
 from lesionkit.evidence import predictions
 from lesionkit.study import Study
-from lesionkit.workbook import tables
+from lesionkit.workbook import showing, tables
 
 SYNTHETIC = "Synthetic images (phantoms): not evidence about skin"
 LEAKY = "Split by image: lesions stand on both sides, and internal figures are inflated"
@@ -71,7 +71,10 @@ class Run:
         write_atomically(self.path("study.json"), lambda path: path.write_text(text))
 
     def figure(self, figure: Figure | Axes, name: str, *, gallery: bool = False) -> Figure:
-        """Save as PNG and PDF under figures/; under galleries/ and as PNG alone where it shows images of patients' skin."""
+        """Save as PNG and PDF under figures/; under galleries/ and as PNG alone where it shows images of patients' skin.
+
+        In a notebook the PNG is shown.
+        """
         figure = figure.figure if isinstance(figure, Axes) else figure
         if note := caveat(self.study):
             figure.text(0.995, -0.01, note, ha="right", va="top", fontsize=7, color="0.4")  # below all else
@@ -80,6 +83,7 @@ class Run:
         for ending, options in (png,) if gallery else (png, pdf):
             file = stem.with_name(stem.name + ending)
             self._write(file, lambda path: figure.savefig(path, bbox_inches="tight", **options))
+        showing.show(figure, stem.with_name(f"{stem.name}.png"))
         return figure
 
     def table(self, table: pd.DataFrame, name: str, *, digits: int = 3) -> pd.DataFrame:

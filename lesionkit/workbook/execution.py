@@ -32,13 +32,16 @@ class NotebookFailed(RuntimeError):
 class ThisPython(AsyncKernelManager):
     """Starts the kernel with this very Python, whatever kernels are registered on the machine under its name."""
 
+    threads = 0  # of the CPU that all in the kernel computes with; 0: as many as the libraries take
+
     @property
     def kernel_spec(self) -> KernelSpec:
-        return KernelSpec(**get_kernel_dict(["--IPKernelApp.log_level=50"]))  # the errors of cells come by message
+        env = {"OMP_NUM_THREADS": str(self.threads)} if self.threads else {}
+        return KernelSpec(**get_kernel_dict(["--IPKernelApp.log_level=50"]), env=env)  # the errors of cells come by message
 
 
-def execute(source: Path, target: Path, parameters: Mapping[str, Any]) -> None:
-    """Run `source` in its own folder and leave the executed copy at `target`.
+def execute(source: Path, target: Path, parameters: Mapping[str, Any], threads: int = 0) -> None:
+    """Run `source` in its own folder, with `threads` of the CPU (0: no matter), and leave the executed copy at `target`.
 
     Raises NotebookFailed; the failed copy is then kept beside it as *.failed.ipynb, and `target` is as it was.
     """
@@ -48,7 +51,7 @@ def execute(source: Path, target: Path, parameters: Mapping[str, Any]) -> None:
     kept = f"its copy, as far as it got: {failed}"
     failed.unlink(missing_ok=True)
     try:
-        _run(source, partial, parameters)
+        _run(source, partial, parameters, threads)
         _name_no_folders(partial, source, target)
         os.replace(partial, target)
     except papermill.PapermillExecutionError as error:
@@ -65,11 +68,12 @@ def execute(source: Path, target: Path, parameters: Mapping[str, Any]) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _run(source: Path, copy: Path, parameters: Mapping[str, Any]) -> None:
+def _run(source: Path, copy: Path, parameters: Mapping[str, Any], threads: int) -> None:
+    kernel = type(ThisPython.__name__, (ThisPython,), {"threads": threads})
     for left in reversed(range(STARTS)):
         try:
             papermill.execute_notebook(source, copy, dict(parameters), kernel_name="python3", progress_bar=False,
-                                       cwd=source.parent, kernel_manager_class=ThisPython, start_timeout=PATIENCE)  # fmt: skip
+                                       cwd=source.parent, kernel_manager_class=kernel, start_timeout=PATIENCE)  # fmt: skip
             return
         except DeadKernelError:
             raise

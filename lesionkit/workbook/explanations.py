@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,8 @@ from lesionkit.data import masks, pixels
 from lesionkit.data.pixels import Pixels
 from lesionkit.data.records import CLASSES
 from lesionkit.evidence import means, predictions
-from lesionkit.explain import localisation, members, regions, sanity, shortcuts
-from lesionkit.explain.cams import AGAINST, WITHOUT_GRADIENTS, cam_maps
+from lesionkit.explain import cases, localisation, members, regions, sanity, shortcuts
+from lesionkit.explain.cams import cam_maps, signs
 from lesionkit.explain.ensembles import disagreement
 from lesionkit.explain.members import ENSEMBLE, Member
 from lesionkit.explain.randomising import twin
@@ -20,6 +21,7 @@ from lesionkit.plots.explanations import plot_cam_panel
 from lesionkit.workbook.artifacts import Run
 
 TWINS = 3  # random networks that a model's maps are held against: one alone may point anywhere
+LOCALISED = 4  # times the study's `scored` images a class: a map is one pass an image, and curves are tens
 
 
 def store(run: Run, size: int, fit: str) -> Pixels:
@@ -46,7 +48,7 @@ def outlines(run: Run, image_ids: Sequence[str], size: int) -> tuple[np.ndarray,
 class Gallery:
     """Images with every model's map of the class that the ensemble calls; rows of all parts as those of `seen`."""
 
-    seen: pd.DataFrame  # of `cases.choose_cases`
+    seen: pd.DataFrame  # image_id and call, and what else is known
     images: np.ndarray  # uint8 (n, s, s, 3)
     maps: dict[str, np.ndarray]  # of each member and of the ensemble: (n, s, s)
     calls: dict[str, dict[str, str]]  # model -> image_id -> call
@@ -63,24 +65,30 @@ class Gallery:
         of_ensemble = scored[scored["model"] == ENSEMBLE].set_index("image_id").loc[seen["image_id"]]
         return cls(seen, pictures, maps, calls, predictions.probabilities(of_ensemble))
 
+    def maps_of(self, image_ids: Sequence[str]) -> dict[str, np.ndarray]:
+        """Of each model, the maps (n, s, s) of these images, in this order."""
+        at = pd.Index(self.seen["image_id"]).get_indexer(image_ids)
+        return {name: of[at] for name, of in self.maps.items()}
+
     def panel(self, chosen: pd.DataFrame, split: str = "", outcome: str = "") -> Axes:
         """The rows of `chosen` (of this split and outcome), each an image with its maps, calls and probabilities."""
         wanted = (chosen["split"] == (split or chosen["split"])) & (chosen["outcome"] == (outcome or chosen["outcome"]))
         rows = chosen[wanted]
         at = pd.Index(self.seen["image_id"]).get_indexer(rows["image_id"])
-        apart = disagreement(np.stack([of for name, of in self.maps.items() if name != ENSEMBLE]))
+        maps = self.maps_of(rows["image_id"])
+        apart = disagreement(np.stack([of for name, of in maps.items() if name != ENSEMBLE]))
         labels = [f"{row.call}\np = {row.p:.2f}\n{f'{row.confidence} sure' if split else row.split}" for row in rows.itertuples()]
         calls = {name: [self.calls[name][image] for image in rows["image_id"]] for name in self.maps}
-        return plot_cam_panel(self.images[at], {name: of[at] for name, of in self.maps.items()}, rows=labels, truth=list(rows["truth"]),
-                              calls=calls, disagreement=apart[at], probabilities=self.probabilities[at])  # fmt: skip
+        return plot_cam_panel(self.images[at], maps, rows=labels, truth=list(rows["truth"]), calls=calls, disagreement=apart,
+                              probabilities=self.probabilities[at])  # fmt: skip
 
 
 def gains(scores: pd.DataFrame, by: Sequence[str], count: int, seed: int) -> pd.DataFrame:
-    """What maps gain over both baselines in insertion and deletion, above 0 where they do, and the drop and increase.
+    """What maps gain over the baselines in insertion and deletion, above 0 where they do, and the drop and increase.
 
     scores: a row an image of `faithfulness.scores`, with `cluster` and the columns of `by`. As `means.means`.
     """
-    pairs = [pair for order in ("random", "centre")
+    pairs = [pair for order in ("other", "random", "centre")
              for pair in (("insertion", f"insertion_{order}"), (f"deletion_{order}", "deletion"))]  # fmt: skip
     drawn = {"count": count, "seed": seed}
     parts = [means.paired(scores, a, b, by, **drawn) for a, b in pairs]
@@ -96,15 +104,26 @@ def cascades(run: Run, sample: pd.DataFrame, opened: Mapping[str, Member]) -> pd
     return pd.concat(parts, ignore_index=True)
 
 
+def outlined(run: Run, scored: pd.DataFrame) -> pd.DataFrame:
+    """The study's sample as of `cases.sample_cases`, and of one LOCALISED times as large those with an outline.
+
+    scored: predictions, the ensemble's too. Images without an outline beyond the study's sample would be opened for nothing.
+    """
+    sample, larger = (cases.sample_cases(scored, per_class=times * run.study.scored, seed=run.study.seed)
+                      for times in (1, LOCALISED))  # fmt: skip
+    _, found = outlines(run, larger["image_id"], run.study.size)
+    return larger[found | larger["image_id"].isin(sample["image_id"])].reset_index(drop=True)
+
+
 def localised(run: Run, sample: pd.DataFrame, opened: Mapping[str, Member], maps: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """`localisation.scores` of every model, trained and randomised, on the sampled images that have an outline.
 
     The columns of `sample`, model, twin (trained or randomised), and the scores; those of the randomised twins are the mean
-    of TWINS networks with both signs. maps: of each member at its own size, and of the ensemble. Empty where no image has an outline.
+    over TWINS networks with both signs. maps: of each member at its own size, and of the ensemble. Empty where no image has an outline.
     """
-    parts = []
+    parts, at_size = [], lru_cache(lambda size: outlines(run, sample["image_id"], size))  # most members share theirs
     for name, of_model in maps.items():
-        lesions, found = outlines(run, sample["image_id"], of_model.shape[1])
+        lesions, found = at_size(of_model.shape[1])
         rows = sample[found].reset_index(drop=True).assign(model=name)
         if found.any():
             parts.append(_joined(rows.assign(twin="trained"), localisation.scores(of_model[found], lesions[found])))
@@ -115,27 +134,52 @@ def localised(run: Run, sample: pd.DataFrame, opened: Mapping[str, Member], maps
 
 
 def _of_twins(member: Member, targets: pd.Series, lesions: np.ndarray, found: np.ndarray, run: Run) -> pd.DataFrame:
-    """The mean over TWINS random networks, each read with both signs of its logits, of which either is as likely."""
+    """The mean over TWINS random networks, each read with both signs of its logits, of which either is as likely.
+
+    Of each score over the twins for which it is defined; and the energy of each as energy_0, energy_1, ...
+    """
     method, tables = run.study.cams[0], []
-    both = [method, *([] if method in WITHOUT_GRADIENTS else [AGAINST + method])]
     for seed in range(run.study.seed, run.study.seed + TWINS):
         network = twin(member.model, member.config, member.images, seed)
-        maps = cam_maps(network, member.config, member.images[found], targets, both)
+        maps = cam_maps(network, member.config, member.images[found], targets, signs(method))
         tables += [localisation.scores(of, lesions[found]) for of in maps.values()]
-    return sum(tables) / len(tables)
+    return pd.concat(tables).groupby(level=0).mean().assign(**{f"energy_{i}": one["energy"] for i, one in enumerate(tables)})
+
+
+def energies(scores: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+    """The energy on the lesion beyond its area, of trained models and of their twins, and beyond that of the twins.
+
+    scores: of `localised`. Columns model, twin (trained, randomised, "trained - randomised"), and those of `means.means`.
+    Where twins are in it the interval is over lesions and over the twins, a random network and a sign of its logits each.
+    """
+    trained, drawn = scores[scores["twin"] == "trained"], {"count": count, "seed": seed}
+    found = [means.paired(trained, "energy", "lesion_area", ["model", "twin"], **drawn)]
+    for name, twins in scores[scores["twin"] == "randomised"].groupby("model", sort=False):
+        of_twins = twins.filter(regex=r"^energy_\d+$").dropna(axis=1).to_numpy()
+        own = trained[trained["model"] == name].set_index("image_id")["energy"][twins["image_id"]].to_numpy()
+        parts = {("randomised", "energy - lesion_area"): of_twins - twins[["lesion_area"]].to_numpy(),
+                 ("trained - randomised", "energy - energy_randomised"): own[:, None] - of_twins}  # fmt: skip
+        found += [pd.DataFrame([{"model": name, "twin": kind, "metric": metric, **means.crossed(grid, twins["cluster"], **drawn)}])
+                  for (kind, metric), grid in parts.items()]  # fmt: skip
+    return pd.concat(found, ignore_index=True)
 
 
 def regions_of(run: Run, sample: pd.DataFrame, member: Member) -> dict[str, np.ndarray]:
-    """The border, and exact masks of what is drawn on phantoms, or guesses of corners, hair and ink on photographs."""
+    """The border, and exact masks of what is drawn on phantoms, or guesses of corners, hair and ink on photographs.
+
+    Photographs too small for guesses have the border alone.
+    """
     n, size = member.images.shape[:2]
     drawn = regions.read_artefacts(run.data, sample["image_id"], size, run.study.fit) if run.study.synthetic else None
-    return {"border": regions.border(n, size)} | (regions.detected(member.images) if drawn is None else drawn)
+    if drawn is None:
+        drawn = regions.detected(member.images) if size >= regions.LEAST else {}
+    return {"border": regions.border(n, size)} | drawn
 
 
 def lesions_of(run: Run, sample: pd.DataFrame, member: Member) -> np.ndarray:
-    """The outlines of the images as the member sees them, and guesses where there is none."""
+    """The outlines of the images as the member sees them, and guesses where there is none; none for images too small."""
     lesions, found = outlines(run, sample["image_id"], member.images.shape[1])
-    if not found.all():
+    if not found.all() and member.images.shape[1] >= regions.LEAST:
         lesions[~found] = regions.lesion(member.images[~found])
     return lesions
 
@@ -145,9 +189,10 @@ def shortcut_scores(run: Run, sample: pd.DataFrame, opened: Mapping[str, Member]
     """`shortcuts.scores` and `shortcuts.counterfactual` of every member: the columns of `sample`, model, then theirs."""
     read, removed = [], []
     for name, member in opened.items():
-        of_regions = shortcuts.scores(member.predict, member.images, maps[name], sample["target"], regions_of(run, sample, member))
-        lesions = lesions_of(run, sample, member)
-        of_lesion = shortcuts.counterfactual(member.predict, member.images, lesions, sample["target"])
+        found, lesions = regions_of(run, sample, member), lesions_of(run, sample, member)
+        frame = found[shortcuts.FRAME] if shortcuts.FRAME in found else regions.corners(member.images)
+        of_regions = shortcuts.scores(member.predict, member.images, maps[name], sample["target"], found, lesions)
+        of_lesion = shortcuts.counterfactual(member.predict, member.images, lesions, sample["target"], frame)
         for parts, scores in ((read, of_regions), (removed, of_lesion)):
             scores = scores.rename(columns={"p": "p_with"}).set_index("image").assign(model=name)
             parts.append(sample.join(scores, how="right").reset_index(drop=True))

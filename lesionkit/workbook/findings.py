@@ -105,16 +105,18 @@ def _outside(table) -> list[str]:
 
 
 def _explanations(table) -> list[str]:
-    gained = table("05b_faithfulness").query("metric == 'insertion - insertion_random'")
+    gained = table("05b_faithfulness").query("metric == 'insertion - insertion_other'")
     sure = gained.assign(sure=gained["low"] > 0).groupby("split", sort=False)["sure"].agg(["sum", "size"])
     beat = " and ".join(f"{row['sum']} of {row['size']} {WHERE[split]}" for split, row in sure.iterrows())
     verdicts = table("05c_sanity").groupby("method", sort=False)["fails"].agg(["sum", "size"])
     failed = ", ".join(f"{method} on {row['sum']} of {row['size']}" for method, row in verdicts.iterrows())
-    kept = table("05d_counterfactual").query("metric == 'kept'").sort_values("value").dropna(subset="value")
-    named = [f"{row['value']:.0%} ({row['model']})" for _, row in kept.iloc[[0, -1]].iterrows()] if len(kept) else ["not available"]
+    kept = table("05d_counterfactual").dropna(subset="value").pivot(index="model", columns="metric", values="value")
+    kept = kept.reindex(columns=["kept", "kept_by_chance"]).dropna(subset="kept").sort_values("kept", kind="stable")
+    named = [f"{row['kept']:.0%} ({name}; {row['kept_by_chance']:.0%} by chance)" for name, row in kept.iloc[[0, -1]].iterrows()
+             ] if len(kept) else ["not available"]  # fmt: skip
     return [
-        f"**Heat maps** carry the called class's probability better than a random order of pixels for {beat} of the models and their "
-        f"ensemble (`05b_faithfulness`). Methods that fail the sanity check: {failed} models (`05c_sanity`).",
+        f"**Heat maps** carry the called class's probability better than the same model's map of another image for {beat} of the models "
+        f"and their ensemble (`05b_faithfulness`). Methods that fail the sanity check: {failed} models (`05c_sanity`).",
         f"**Without the lesion**, filled from the skin around it, models keep their call in {' to '.join(named)} of the images "
         "(`05d_counterfactual`).",
     ]

@@ -159,7 +159,7 @@ def _make(step: Step, place: Place, parameters: Mapping[str, Any], steps: list[S
     progress = place.folder / "models" / step.backbone / "progress.json"
     try:
         with watching.watched(step.id, progress) if watch else nullcontext():
-            execution.execute(step.source, target, parameters)
+            execution.execute(step.source, target, parameters, place.study.for_backbone(step.backbone).threads)
     except execution.NotebookFailed as error:
         raise RunError(f"{step.id} failed: {error}") from error
     made_by = {"notebook": step.notebook, **({"backbone": step.backbone} if step.backbone else {}),

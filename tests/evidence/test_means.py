@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from lesionkit.evidence import resampling
-from lesionkit.evidence.means import NOTHING, means, paired, ratio
+from lesionkit.evidence.means import NOTHING, crossed, means, paired, ratio
 
 
 def table(**columns) -> pd.DataFrame:
@@ -154,3 +154,14 @@ def test_what_is_missing_is_named():
         paired(table(), "x", "y", ["model"])
     with pytest.raises(ValueError, match="1 of 5 rows have no cluster"):
         ratio(table(cluster=["a", None, "b", "b", "c"]), "x", "y")
+
+
+def test_crossed_means_take_in_lesions_and_repeats():
+    scores, clusters = np.random.default_rng(0).normal(size=(6, 3)), list("aabbcd")
+    row = crossed(scores, clusters, count=300, seed=4)
+    lesions, repeats = resampling.draws(clusters, 300, 4), resampling.draws(range(3), 300, 5)
+    values = [np.average(np.average(scores, axis=0, weights=w), weights=v) for w, v in zip(lesions.T, repeats.T)]
+    assert row["n"] == 6 and row["value"] == pytest.approx(scores.mean()) and row["note"] == ""
+    assert [row["low"], row["high"]] == pytest.approx(list(np.quantile(values, [0.025, 0.975])))
+    alone = crossed(scores, ["a"] * 6, count=20)
+    assert np.isnan(alone["low"]) and alone["note"] == resampling.ALONE and alone["value"] == pytest.approx(scores.mean())

@@ -17,10 +17,10 @@ def test_the_drop_and_the_increase_by_hand():
     images[1][CORNER[1:]] = 0
     maps = corner_map(2)
     maps[0, :8, :8] = 0.5
-    table = scores({"a": toy(images=images)}, {"a": maps}, [2, 0], STEPS)[1]
+    table = scores({"a": toy(images=images)}, {"a": maps}, [2, 0], ["a", "b"], STEPS)[1]
     after = (153 + 178 + 204) / 3 / 255  # half of white, half of (51, 102, 153), in whole numbers
     assert np.allclose(table["drop"], [100 * (1 - after), 0]) and table["increase"].tolist() == [0, 0]
-    table = scores({"a": toy(images=images[:1] - 1)}, {"a": 1 - corner_map(1)}, [0], STEPS)[1]
+    table = scores({"a": toy(images=images[:1] - 1)}, {"a": 1 - corner_map(1)}, [0], ["a"], STEPS)[1]
     assert table["drop"].tolist() == [0] and table["increase"].tolist() == [1]  # from 1/255 to 0.6
 
 
@@ -44,7 +44,7 @@ def test_drop_and_increase_are_those_of_grad_cam_but_for_rounding():
         with torch.no_grad():
             return model(normalise(to_float(images), MEAN, STD)).softmax(1).numpy()
 
-    table = scores({"a": toy(predict=predict, images=images)}, {"a": maps}, targets, STEPS)[1]
+    table = scores({"a": toy(predict=predict, images=images)}, {"a": maps}, targets, range(12), STEPS)[1]
     softmax = [ClassifierOutputSoftmaxTarget(int(k)) for k in targets]
     fallen, risen = (metric()(inputs, maps, softmax, model) for metric in (DropInConfidence, IncreaseInConfidence))
     p = predict(images)[np.arange(12), targets]

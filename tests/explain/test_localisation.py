@@ -34,7 +34,7 @@ def test_every_score_by_hand():
     assert row["energy"] == pytest.approx(1.5 / 2) and row["lift"] == pytest.approx(0.75 * 3)
     assert row["pointing"] == 1 and row["constant"] == 0
     assert row["iou"] == pytest.approx(2 / 3)  # {>= 1} 1/2, {>= 0.5} 2/3, the frame 2/6
-    assert row["lesion"] == pytest.approx(0.75) and row["background"] == pytest.approx(0.5 / 4)
+    assert row["lesion"] == pytest.approx(0.75 * 3) and row["background"] == pytest.approx(0.5 / 4 * 3)  # mean 1/3
     assert row["background_to_lesion"] == pytest.approx(0.125 / 0.75)
 
 
@@ -65,10 +65,20 @@ def test_the_best_iou_is_that_of_a_search_over_all_thresholds(levels):
 def test_the_level_of_a_map_says_nothing_and_its_order_is_all_that_points():
     maps, masks = random()
     whole, half, squared = (scores(one, masks) for one in (maps, maps / 2, maps**2))
-    levels = ["background", "lesion"]
-    pd.testing.assert_frame_equal(whole.drop(columns=levels), half.drop(columns=levels), rtol=1e-6)
+    pd.testing.assert_frame_equal(whole, half, rtol=1e-6)
     pd.testing.assert_frame_equal(whole[["pointing", "iou"]], squared[["pointing", "iou"]])
-    np.testing.assert_allclose(half[levels], whole[levels] / 2, rtol=1e-6)
+
+
+def test_a_constant_map_weighs_as_much_as_any_other_in_the_pooled_quotient():
+    maps = np.stack([HEAT[0], np.zeros((2, 3)), HEAT[0] / 5])
+    pooled = ratio(scores(maps, LESION.repeat(3, 0)).assign(cluster=list("abc")), "background", "lesion").iloc[0]
+    assert pooled["value"] == pytest.approx((0.375 + 1 + 0.375) / (2.25 + 1 + 2.25))
+
+
+def test_lesion_and_background_have_the_frames_mean_of_1():
+    found = scores(*random())
+    area = found["lesion_area"]
+    np.testing.assert_allclose(area * found["lesion"] + (1 - area) * found["background"], 1)
 
 
 def test_lesion_and_background_share_the_energy():
@@ -116,7 +126,7 @@ def test_a_lesion_without_any_activation_has_no_quotient_but_is_pooled():
     found = scores(maps, LESION.repeat(2, 0))
     assert np.isnan(found.loc[1, "background_to_lesion"]) and found.loc[1, "energy"] == found.loc[1, "lift"] == 0
     pooled = ratio(found.assign(cluster=["a", "b"]), "background", "lesion").iloc[0]
-    assert pooled["n"] == 2 and pooled["value"] == pytest.approx((0.125 + 0.5) / 0.75)
+    assert pooled["n"] == 2 and pooled["value"] == pytest.approx((0.375 + 1.5) / 2.25)
 
 
 def test_each_image_is_scored_alone_however_many_there_are():

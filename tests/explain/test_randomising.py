@@ -58,6 +58,18 @@ def test_a_twin_follows_from_its_seed_alone_and_is_no_start_of_a_training():
         assert not torch.equal(first[weights], started[weights]) and not torch.equal(first[weights], other[weights])
 
 
+@pytest.mark.parametrize("name", ["resnet18", "convnext_atto", "mixer_s32_224", "test_vit"])
+def test_in_a_twin_no_branch_is_switched_off(name):
+    model = build(name, SIZE)[0].eval()
+    begins = [key for key, value in model.named_parameters() if not key.endswith("bias") and value.abs().max() < 1e-3]
+    assert begins or name == "test_vit"
+    fresh = twin(model, config(name), images())
+    for key, value in fresh.named_parameters():
+        assert key.endswith("bias") or "cls_token" in key or value.abs().max() > 1e-3, key
+    x = normalise(to_float(images()), *config(name)["normalisation"])
+    assert fresh(x).std(dim=0).max() > 1e-3  # a logit depends on the image
+
+
 def test_a_twin_is_ready_to_be_read():
     model = trained("baseline_cnn")
     fresh = twin(model, config("baseline_cnn"), images())

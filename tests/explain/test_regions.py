@@ -1,4 +1,4 @@
-"""Regions: exact masks from disk, detectors held to them, and filling that touches nothing else."""
+"""Regions: exact masks from disk, and detectors held to them."""
 
 from dataclasses import replace
 from io import BytesIO
@@ -13,7 +13,7 @@ from lesionkit.data import pixels
 from lesionkit.data.phantom_drawing import draw_lesion, paint
 from lesionkit.data.phantom_photographs import ARCHIVES, ARTEFACTS, photograph
 from lesionkit.data.records import CLASSES
-from lesionkit.explain.regions import border, detected, inpainted, lesion, read_artefacts
+from lesionkit.explain.regions import border, corners, detected, lesion, read_artefacts
 
 AROUND = np.ones((1, 3, 3), bool)  # a pixel to each side, no image to the next
 
@@ -136,7 +136,7 @@ def test_a_dark_lesion_in_a_frame_is_not_of_it():
     disc, spot = np.hypot(y - 47.5, x - 47.5) < 44, np.hypot(y - 47.5, x - 60) < 14
     skin[0, spot] = (60, 40, 36)
     skin[0, ~disc] = 4
-    assert (detected(skin)["corners"][0] == ~disc).all()
+    assert (detected(skin)["corners"][0] == ~disc).all() and (corners(skin)[0] == ~disc).all()
     found = lesion(skin)[0]
     assert (found & spot).sum() > 0.9 * (found | spot).sum()
 
@@ -157,7 +157,16 @@ def test_the_answer_does_not_depend_on_the_other_images(seen):
 
 def test_no_image_gives_no_mask():
     none = np.zeros((0, 300, 300, 3), np.uint8)
-    assert {mask.shape for mask in (*detected(none).values(), lesion(none))} == {(0, 300, 300)}
+    assert {mask.shape for mask in (*detected(none).values(), lesion(none), corners(none))} == {(0, 300, 300)}
+
+
+@pytest.mark.parametrize("guess", [detected, lesion])
+def test_images_too_small_for_detectors_are_refused_but_a_frame_is_seen(guess):
+    skin, y, x = plain(1, 32)
+    skin[0, np.hypot(y - 15.5, x - 15.5) > 14] = 4
+    with pytest.raises(ValueError, match="images of 32 px are too small for detectors: give 64 px or more"):
+        guess(skin)
+    assert (corners(skin)[0] == (skin[0, ..., 0] == 4)).all()
 
 
 def test_the_border_is_a_tenth_of_the_side():
@@ -165,49 +174,7 @@ def test_the_border_is_a_tenth_of_the_side():
     assert ring.shape == (2, 50, 50) and ring[0].sum() == 50**2 - 40**2 and not ring[1, 5:45, 5:45].any()
 
 
-def squares(side=40):
-    """Grey noise with a black square of 10 px at (15, 15), and the square's mask."""
-    images = np.random.default_rng(0).integers(150, 160, (2, side, side, 3), np.uint8)
-    holes = np.zeros((2, side, side), bool)
-    holes[0, 15:25, 15:25] = True
-    images[holes] = 0
-    return images, holes
-
-
-def test_a_hole_is_filled_from_around_it_and_all_else_stays():
-    images, holes = squares()
-    before = images.copy()
-    filled = inpainted(images, holes)
-    near = binary_dilation(holes, np.ones((1, 3, 3), bool))
-    assert filled[holes].min() >= 148 and (filled[~near] == images[~near]).all()
-    assert (filled[1] == images[1]).all() and (images == before).all() and filled.dtype == np.uint8
-
-
-def test_the_margin_widens_the_hole():
-    images, holes = squares()
-    changed = [(inpainted(images, holes, margin) != images).any(axis=3)[0] for margin in (0, 3)]
-    assert (changed[0] <= holes[0]).all() and changed[0].sum() > 95
-    assert changed[1].sum() > 180 and not changed[1][:12].any()  # a disc of 3 px around 10 x 10
-
-
-def test_a_hole_at_the_edge_is_filled():
-    images, holes = squares()
-    images[0], holes[0] = 155, False
-    holes[0, :, :8] = True
-    images[0, :, :8] = 0
-    assert inpainted(images, holes)[0].min() >= 150
-
-
-def test_nothing_to_fill_from_gives_the_mean_colour():
-    images = np.zeros((1, 8, 8, 3), np.uint8)
-    images[0, :2] = (200, 100, 40)  # a quarter
-    full = np.ones((1, 8, 8), bool)
-    assert (inpainted(images, full) == (50, 25, 10)).all()
-
-
-def test_wrong_shapes_are_named():
-    images, holes = squares()
-    with pytest.raises(ValueError, match=r"holes are bool \(1, 40, 40\): give bool \(2, 40, 40\)"):
-        inpainted(images, holes[:1])
+def test_images_of_another_kind_are_refused():
+    images = np.zeros((1, 80, 80, 3), np.uint8)
     with pytest.raises(ValueError, match="images are float64"):
         detected(images / 255)

@@ -75,8 +75,10 @@ def tabled(model, images):
 def test_what_ignores_the_weights_fails_and_what_follows_them_passes(tabled):
     table = verdicts(tabled, count=300).set_index("method")
     assert table["fails"].to_dict() == {"image": True, "weights": False, "frame": True, "empty": False, "sign": False}
-    assert table.loc["weights", "passes"] and table.loc["sign", "passes"] and not table.loc["empty", "passes"]
-    assert table.loc["image", "rank_correlation"] == pytest.approx(1, abs=1e-6)
+    assert table["passes"].to_dict() == {"image": False, "weights": True, "frame": False, "empty": False, "sign": False}
+    assert table.loc["sign", "note"] == "follows the picture, up to the sign" and table.loc["sign", "high"] < 0
+    assert table.loc["sign", "unsigned"] == pytest.approx(1, abs=1e-6) and not table.loc["weights", "note"]
+    assert table.loc["image", "rank_correlation"] == pytest.approx(1, abs=1e-6) and not table["empty"].any()
     assert abs(table.loc["weights", "rank_correlation"]) < 0.1
 
 
@@ -97,6 +99,28 @@ def test_maps_without_contrast_are_like_nothing_and_are_counted(tabled):
 def test_the_sign_of_a_random_logit_decides_nothing(tabled):
     rows = tabled[(tabled["method"] == "sign") & (tabled["stage"] > 0)]
     np.testing.assert_allclose(rows["rank_correlation"], 0, atol=1e-6)
+    np.testing.assert_allclose(rows["unsigned"], 1, atol=1e-6)
+
+
+def test_maps_of_random_networks_without_contrast_are_left_out_and_counted(model, images, monkeypatch):
+    def half_empty(network, config, images, targets, methods):
+        maps = planted(network, config, images, targets, ["image"])["image"].copy()
+        if network is not model:
+            maps[::2] = 0  # as where nothing speaks for the class
+        return {method: maps if method == "image" else 1 - maps for method in methods}
+
+    monkeypatch.setattr(sanity, "cam_maps", half_empty)
+    monkeypatch.setattr(sanity, "signs", lambda method: [method])
+    table = cascade(model, CONFIG, images, TARGETS, ["image"], CLUSTERS, groups=2, twins=2)
+    rows = table[table["stage"] > 0]
+    assert (rows["empty"] == (rows["image"] % 2 == 0)).all()
+    assert (rows["rank_correlation"].isna() == (rows["image"] % 2 == 0)).all()
+    np.testing.assert_allclose(rows["rank_correlation"].dropna(), 1, atol=1e-6)
+    row = verdicts(table, count=100).iloc[0]
+    assert row["empty"] == 0.5 and row["rank_correlation"] == pytest.approx(1) and row["low"] > 0
+    assert not row["fails"] and not row["passes"] and "50% of the random" in row["note"]
+    monkeypatch.setattr(sanity, "MOST_EMPTY", 0.5)
+    assert verdicts(table, count=100).iloc[0]["fails"]
 
 
 def test_the_table_has_a_row_a_method_stage_twin_and_image(tabled):
@@ -140,11 +164,18 @@ def test_real_maps_are_compared_with_those_of_the_random_logits_and_their_negati
             mixed.classifier.weight.neg_(), mixed.classifier.bias.neg_()
         for method in methods:
             rows = table[(table["method"] == method) & (table["stage"] == stage)]
-            for column, compare in {"rank_correlation": rank_correlation, "ssim": ssim}.items():
-                expected = (compare(trained[method], plus[method]) + compare(trained[method], minus[method])) / 2
-                np.testing.assert_allclose(rows[column], expected, atol=1e-4)
+            both = np.ma.stack([of_contrast(trained[method], of[method]) for of in (plus, minus)])
+            for column, expected in {"rank_correlation": both, "unsigned": abs(both)}.items():
+                np.testing.assert_allclose(rows[column], expected.mean(axis=0).filled(np.nan), atol=1e-4)
+            expected = (ssim(trained[method], plus[method]) + ssim(trained[method], minus[method])) / 2
+            np.testing.assert_allclose(rows["ssim"], expected, atol=1e-4)
     eigen = table[table["method"] == "eigencam"].groupby("stage")["rank_correlation"].mean()
     assert eigen[1] == pytest.approx(1, abs=1e-5) and eigen[2] < 0.999  # a classifier is nothing to it
+
+
+def of_contrast(trained, maps):
+    """Rank correlations, masked where there is a trained map and nothing to compare it with."""
+    return np.ma.array(rank_correlation(trained, maps), mask=trained.any((1, 2)) & ~maps.any((1, 2)))
 
 
 def test_the_same_seed_gives_the_same_table_and_leaves_no_trace(model, images):
@@ -162,7 +193,7 @@ def table(alike, null, itself=1.0, clusters=None, **columns):
     alike = np.atleast_2d(np.asarray(alike, float))
     n, twins = alike.shape
     common = {"method": "m", "randomised": "", "share": 0.0, "ssim": 0.5, "other_ssim": 0.2,
-              "image": np.arange(n), "cluster": np.arange(n) if clusters is None else clusters}  # fmt: skip
+              "image": np.arange(n), "unsigned": 0.3, "other_unsigned": 0.25, "empty": 0.0, "cluster": np.arange(n) if clusters is None else clusters}  # fmt: skip
     parts = [pd.DataFrame(common | {"stage": 0, "twin": 0, "rank_correlation": itself, "other_rank_correlation": null})]
     end = {"stage": 2, "other_rank_correlation": 0.05}
     parts += [pd.DataFrame(common | end | {"twin": t, "rank_correlation": alike[:, t]}) for t in range(twins)]

@@ -100,11 +100,13 @@ def test_what_cannot_be_compared_is_refused(compare):
 def test_others_are_the_images_of_other_lesions(lesions):
     n, of = len(lesions), np.array(list(lesions))
     a, b = maps(n, 12, 12), maps(n, 12, 12, seed=1)
-    found = similarity.correlation_with_others(similarity.ranks(a), similarity.ranks(b), list(lesions))
+    found, unsigned = similarity.correlation_with_others(similarity.ranks(a), similarity.ranks(b), list(lesions))
     for i in range(n):
         others = np.flatnonzero(of != of[i])
         repeated = np.stack([a[i]] * len(others))
-        assert found[i] == pytest.approx(rank_correlation(repeated, b[others]).mean(), abs=1e-6)
+        expected = rank_correlation(repeated, b[others])
+        assert found[i] == pytest.approx(expected.mean(), abs=1e-6)
+        assert unsigned[i] == pytest.approx(np.abs(expected).mean(), abs=1e-6)
         assert similarity.ssim_with_others(a, of)[i] == pytest.approx(ssim(repeated, a[others]).mean(), rel=1e-9)
 
 

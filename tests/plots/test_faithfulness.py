@@ -17,6 +17,8 @@ def curves(models=("resnet50",)) -> pd.DataFrame:
     lines = {
         ("map", "deletion"): FALLING,
         ("map", "insertion"): 1 - FALLING,
+        ("other", "deletion"): FALLING**0.5,
+        ("other", "insertion"): 1 - FALLING**0.5,
         ("random", "deletion"): STEADY,
         ("random", "insertion"): STEADY[::-1],
         ("centre", "deletion"): STEADY**2,
@@ -27,7 +29,7 @@ def curves(models=("resnet50",)) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["model", "order", "kind", "share", "p"])
 
 
-def gains(models=("resnet50", "ensemble"), baseline="random") -> pd.DataFrame:
+def gains(models=("resnet50", "ensemble"), baseline="other") -> pd.DataFrame:
     metrics = {f"insertion - insertion_{baseline}": 0.1, f"deletion_{baseline} - deletion": -0.05}
     rows = [(model, metric, value, value - 0.02, value + 0.02) for metric, value in metrics.items() for model in models]
     return pd.DataFrame(rows, columns=["model", "metric", "value", "low", "high"])
@@ -35,16 +37,18 @@ def gains(models=("resnet50", "ensemble"), baseline="random") -> pd.DataFrame:
 
 def test_both_curves_stand_over_the_pixels_shown():
     ax = drawn(lambda ax: faithfulness.plot_curves(curves(), ax=ax))
-    insertion, deletion, random, *centre = ax.get_lines()
+    insertion, deletion, *other, random, right, left = ax.get_lines()
     assert all(np.allclose(line.get_xdata(), 100 * SHARES) for line in ax.get_lines())
     np.testing.assert_allclose(insertion.get_ydata(), 1 - FALLING)
     np.testing.assert_allclose(deletion.get_ydata(), FALLING[::-1])
     np.testing.assert_allclose(random.get_ydata(), STEADY[::-1])
-    np.testing.assert_allclose([line.get_ydata() for line in centre], [1 - STEADY**2, STEADY[::-1] ** 2])
+    np.testing.assert_allclose([line.get_ydata() for line in other], [1 - FALLING**0.5, FALLING[::-1] ** 0.5])
+    np.testing.assert_allclose([line.get_ydata() for line in (right, left)], [1 - STEADY**2, STEADY[::-1] ** 2])
     assert insertion.get_color() == style.model_colour("resnet50") == insertion.get_markerfacecolor()
     assert deletion.get_markerfacecolor() == "white" and random.get_linestyle() == "--"
+    assert len({(line.get_linestyle(), line.get_marker()) for line in (insertion, other[0], random, right)}) == 4
     assert ax.get_title() == "ResNet-50" and ax.get_ylim()[1] > 1
-    assert list(legend(ax).values()) == ["0.70", "0.30", "0.53", "0.63 and 0.37"]
+    assert list(legend(ax).values()) == ["0.70", "0.30", "0.53 and 0.47", "0.53", "0.63 and 0.37"]
 
 
 @pytest.mark.parametrize("count, shape", [(1, (1, 1)), (4, (1, 4)), (8, (2, 4)), (5, (2, 4))])
@@ -57,19 +61,19 @@ def test_a_panel_a_model_four_beside_each_other(count, shape):
     figure.canvas.draw()
     shown = [ax for ax in figure.axes if ax.axison]
     assert [ax.get_title().split("\n")[0] for ax in shown] == [style.model_label(name) for name in models]
-    assert shown[-1].get_title().endswith("\n0.35 / 0.26 / 0.15")
+    assert shown[-1].get_title().endswith("\n0.35 / 0.26 / 0.24 / 0.15")
     assert figure.axes[0].get_gridspec().get_geometry() == shape
     assert {ax.get_ylim() for ax in shown} == {(0, 1.06 * table["p"].max())}
     assert [bool(ax.get_ylabel()) for ax in shown] == [at % 4 == 0 for at in range(count)]
     below = [ax for at, ax in enumerate(shown) if at + 4 >= count]
     assert all(ax.xaxis.get_major_ticks()[0].label1.get_visible() == (ax in below) for ax in shown)
-    assert len(figure.legends[0].get_texts()) == 4 and not any(ax.get_legend() for ax in shown)
+    assert len(figure.legends[0].get_texts()) == 5 and not any(ax.get_legend() for ax in shown)
     plt.close(figure)
 
 
-@pytest.mark.parametrize("baseline, words", [("random", "random order"), ("centre", "centre")])
+@pytest.mark.parametrize("baseline, words", [*faithfulness.BASELINES.items()])
 def test_gains_have_a_row_a_model_and_the_line_of_no_gain(baseline, words):
-    table = pd.concat([gains(baseline="random"), gains(baseline="centre")])
+    table = pd.concat([gains(baseline=other) for other in faithfulness.BASELINES])
     ax = drawn(lambda ax: faithfulness.plot_gains(table, baseline=baseline, ax=ax))
     assert [label.get_text() for label in ax.get_yticklabels()] == ["ResNet-50", "Ensemble"]
     assert list(ax.get_lines()[0].get_xdata()) == [0, 0]
@@ -83,6 +87,24 @@ def test_gains_have_a_row_a_model_and_the_line_of_no_gain(baseline, words):
     assert list(legend(ax)) == ["insertion", "deletion"] and words in ax.get_xlabel()
 
 
+def test_a_panel_a_baseline_with_names_and_scales_in_common():
+    plt.switch_backend("agg")
+    table = pd.concat([gains(baseline=baseline) for baseline in faithfulness.BASELINES])
+    table.loc[table["metric"].str.contains("centre"), ["value", "low", "high"]] += 0.3
+    figure = faithfulness.plot_gain_panels(table)
+    figure.canvas.draw()
+    assert [ax.get_title() for ax in figure.axes] == [f"over {words}" for words in faithfulness.BASELINES.values()]
+    assert len({ax.get_xlim() for ax in figure.axes}) == 1 and figure.axes[0].get_xlim()[1] > 0.42
+    named = [[label.get_text() for label in ax.get_yticklabels() if label.get_visible()] for ax in figure.axes]
+    assert named == [["ResNet-50", "Ensemble"], [], []]
+    assert [text.get_text() for text in figure.axes[2].texts] == ["+0.400"] * 2 + ["+0.250"] * 2
+    assert len(figure.legends[0].get_texts()) == 2 and not any(ax.get_legend() for ax in figure.axes)
+    table.loc[table["metric"].str.contains("other"), "value"] = np.nan
+    axes = faithfulness.plot_gain_panels(table).axes
+    assert [ax.get_title() for ax in axes] == ["over a random order", "over the centre"]
+    plt.close("all")
+
+
 def test_nothing_to_draw_is_said():
     for plot in (faithfulness.plot_curves, faithfulness.plot_gains):
         table = curves().head(0) if plot is faithfulness.plot_curves else gains().assign(value=np.nan)
@@ -90,4 +112,6 @@ def test_nothing_to_draw_is_said():
         assert ax.texts[0].get_text().startswith("Not available: no map was")
     figure = faithfulness.plot_curve_panels(curves().head(0))
     assert figure.axes[0].texts[0].get_text() == "Not available: no map was scored"
-    plt.close(figure)
+    figure = faithfulness.plot_gain_panels(gains().assign(value=np.nan))
+    assert figure.axes[0].texts[0].get_text() == "Not available: no map was compared with a baseline"
+    plt.close("all")

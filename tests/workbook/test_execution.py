@@ -22,14 +22,13 @@ def notebook(folder, *cells):
 
 def test_a_notebook_runs_in_its_folder_with_its_parameters_and_this_python(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "/usr/bin:/bin")  # as where the environment was not activated
-    source = notebook(
-        tmp_path, "import sys, os, json", "print(json.dumps([sys.executable, os.getcwd(), study, overrides]))"
-    )
+    said = "print(json.dumps([sys.executable, os.getcwd(), study, overrides, os.environ['OMP_NUM_THREADS']]))"
+    source = notebook(tmp_path, "import sys, os, json", said)
     target = tmp_path / "out" / "03_ensemble.ipynb"
-    execution.execute(source, target, GIVEN)
+    execution.execute(source, target, GIVEN, threads=3)
     book = json.loads(target.read_text())
     assert json.loads("".join(book["cells"][-1]["outputs"][0]["text"])) == [
-        sys.executable, str(source.parent), "mine", ["epochs=1"]]  # fmt: skip
+        sys.executable, str(source.parent), "mine", ["epochs=1"], "3"]  # fmt: skip
     assert book["metadata"]["papermill"]["input_path"] == "03_ensemble.ipynb"
     assert [file.name for file in target.parent.iterdir()] == ["03_ensemble.ipynb"]
 

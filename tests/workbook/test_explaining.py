@@ -29,7 +29,7 @@ def test_a_panel_a_file_and_the_probabilities_of_predict(run, tmp_path):
     files = photographs(tmp_path, "one/a.png", "two/a.jpg")
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(files[1].read_bytes()[:200])
-    out = tmp_path / "new" / "panels"
+    out, drawn = tmp_path / "new" / "panels", plt.get_fignums()
     table, unreadable = explaining.explain_files(run, [broken, *files, files[0]], out, "hirescam")
     assert sorted(file.name for file in out.iterdir()) == ["a.png", "a_2.png", "probabilities.csv"]
     assert len(unreadable) == 1 and "broken.jpg" in str(unreadable[0])
@@ -37,7 +37,7 @@ def test_a_panel_a_file_and_the_probabilities_of_predict(run, tmp_path):
     for one in (table, pd.read_csv(out / "probabilities.csv")):
         pd.testing.assert_frame_equal(one, expected, check_dtype=False, atol=1e-6)
     width, height = Image.open(out / "a.png").size
-    assert width > 2 * height > 200 and not plt.get_fignums()
+    assert width > 2 * height > 200 and plt.get_fignums() == drawn
 
 
 def test_a_panel_shows_what_was_found(run, tmp_path, monkeypatch):
