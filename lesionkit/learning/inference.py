@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 from scipy.special import logsumexp, softmax
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from lesionkit.data.pixels import Pixels, UnreadableImage, decode
 from lesionkit.data.records import CLASSES
@@ -20,6 +21,8 @@ from lesionkit.learning import networks
 from lesionkit.learning.batches import ahead, normalise, to_float
 from lesionkit.learning.machine import default_device, keep_memory, threads
 
+DRAWING = {torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.erfinv_,
+           nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_}  # fmt: skip
 CHUNK = 512  # images read from the store, or decoded, at a time
 Member = tuple[nn.Module, dict[str, Any], int]  # a model, its config, and how many views it averages
 
@@ -38,10 +41,18 @@ def load(folder: Path, device: str | None = None) -> tuple[nn.Module, dict[str, 
             f"{file}: the classes are {config['classes']}, not {list(CLASSES)}: train it with this version"
         )
     keep_memory()
-    model, _ = networks.build(config["backbone"], config["study"]["size"], "none")
+    with _Undrawn():
+        model, _ = networks.build(config["backbone"], config["study"]["size"], "none")
     model.load_state_dict(load_file(Path(folder) / "weights.safetensors"))
     model = model.to(device or default_device(), memory_format=torch.channels_last)
     return model.eval().requires_grad_(False), config
+
+
+class _Undrawn(TorchFunctionMode):
+    """Inside, a network is built without drawing its weights, which are loaded next: of a ViT-B/16 that takes a second."""
+
+    def __torch_function__(self, function: Callable, types: Any, args: tuple = (), kwargs: Any = None) -> Any:
+        return (args or (kwargs["tensor"],))[0] if function in DRAWING else function(*args, **(kwargs or {}))
 
 
 @torch.inference_mode()

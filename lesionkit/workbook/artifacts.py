@@ -79,7 +79,8 @@ class Run:
         if note := caveat(self.study):
             figure.text(0.995, -0.01, note, ha="right", va="top", fontsize=7, color="0.4")  # below all else
         stem = self.path("galleries" if gallery else "figures", self._name(name))
-        png, pdf = (".png", {"dpi": 150 if gallery else 200}), (".pdf", {"metadata": {"CreationDate": None}})
+        png = ".png", {"dpi": 150, "pil_kwargs": {"compress_level": 3}} if gallery else {"dpi": 200}  # 3: in half the time
+        pdf = ".pdf", {"metadata": {"CreationDate": None}}
         for ending, options in (png,) if gallery else (png, pdf):
             file = stem.with_name(stem.name + ending)
             self._write(file, lambda path: figure.savefig(path, bbox_inches="tight", **options))

@@ -1,13 +1,17 @@
 """Probabilities from saved models, for the store and for files."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from toys import study, toy
 
 from lesionkit.data.records import CLASSES
 from lesionkit.learning import inference
+from lesionkit.learning.networks import build
 from lesionkit.learning.training import fit
 
 
@@ -118,6 +122,19 @@ def test_a_file_is_decoded_once_for_all_members_of_a_size_and_chunks_change_noth
     assert sorted(seen) == files
     assert apart.drop(columns=apart.filter(like="p_")).equals(whole.drop(columns=whole.filter(like="p_")))
     assert np.allclose(apart.filter(like="p_"), whole.filter(like="p_"), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["baseline_cnn", "test_resnet", "test_vit", "test_convnext", "test_efficientnet", "densenet121"])
+def test_a_loaded_model_is_the_saved_one_and_nothing_was_drawn_for_it(name, tmp_path):
+    torch.manual_seed(1)
+    saved, _ = build(name, 64)
+    save_file(saved.state_dict(), tmp_path / "weights.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({"backbone": name, "classes": CLASSES, "study": {"size": 64}}))
+    before = torch.get_rng_state()
+    loaded, _ = inference.load(tmp_path, "cpu")
+    assert torch.equal(torch.get_rng_state(), before)
+    for ours, theirs in ((saved.state_dict(), loaded.state_dict()), (dict(saved.named_buffers()), dict(loaded.named_buffers()))):
+        assert ours.keys() == theirs.keys() and all(torch.equal(value, theirs[key]) for key, value in ours.items())
 
 
 def test_a_folder_without_a_model_says_what_to_run(tmp_path):
