@@ -21,7 +21,8 @@ def findings(run: Run) -> str:
     def table(name: str) -> pd.DataFrame:
         return run.saved_table(makers[name.split("_")[0]], name)
 
-    explained = run.path("tables", "05c_sanity.csv").exists() and run.path("tables", "05d_counterfactual.csv").exists()
+    told = ("05b_faithfulness", "05c_sanity", "05d_counterfactual", "05d_shortcuts")
+    explained = all(run.path("tables", f"{name}.csv").exists() for name in told)
     parts = (_controls, _ensemble, _melanoma, _calibration, _outside, *((_explanations,) if explained else ()))
     return "\n".join(f"- {line}" for part in parts for line in part(table)) + "\n"
 
@@ -114,9 +115,14 @@ def _explanations(table) -> list[str]:
     kept = kept.reindex(columns=["kept", "kept_by_chance"]).dropna(subset="kept").sort_values("kept", kind="stable")
     named = [f"{row['kept']:.0%} ({name}; {row['kept_by_chance']:.0%} by chance)" for name, row in kept.iloc[[0, -1]].iterrows()
              ] if len(kept) else ["not available"]  # fmt: skip
+    corners = table("05d_shortcuts").query("metric == 'flipped' and region == 'corners'").dropna(subset="value")
+    ends = corners.sort_values("value", kind="stable").iloc[[0, -1]] if len(corners) else corners
+    flipped = [f"{row['value']:.0%} ({row['model']})" for _, row in ends.iterrows()] or ["not available"]
     return [
         f"**Heat maps** carry the called class's probability better than the same model's map of another image for {beat} of the models "
         f"and their ensemble (`05b_faithfulness`). Methods that fail the sanity check: {failed} models (`05c_sanity`).",
         f"**Without the lesion**, filled from the skin around it, models keep their call in {' to '.join(named)} of the images "
         "(`05d_counterfactual`).",
+        f"**Black corners** of the frame, filled from the skin beside them, change the call of {' to '.join(flipped)} of the images that have "
+        "them (`05d_shortcuts`).",
     ]

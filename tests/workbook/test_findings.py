@@ -169,5 +169,10 @@ def test_explanations_are_told_once_their_notebooks_have_run(run):
             ("vit", "change"): -0.1, ("densenet121", "kept"): float("nan")}  # fmt: skip
     assert "eigencam" not in findings(run)
     run.save_csv(values(stay, ["model", "metric"]), "tables", "05d_counterfactual.csv")
+    assert "eigencam" not in findings(run)
+    flips = {("vit", "corners", "flipped"): 0.8, ("resnet50", "corners", "flipped"): 0.1, ("vit", "hair", "flipped"): 0.9,
+             ("vit", "corners", "change"): -0.2}  # fmt: skip
+    run.save_csv(values(flips, ["model", "region", "metric"]), "tables", "05d_shortcuts.csv")
+    assert in_order(line(run, "05d_shortcuts"), "10% (resnet50) to 80% (vit)")
     assert in_order(line(run, "05c_sanity"), "1 of 2 inside and 2 of 2 outside", "gradcam on 0 of 2", "eigencam on 1 of 2")
     assert in_order(line(run, "05d_counterfactual"), "24% (resnet50", "91% (vit; 80% by chance)")
