@@ -60,7 +60,7 @@ def write_study(folder: Path, text: str = "") -> dict:
             "notebooks": folder / "notebooks"}  # fmt: skip
 
 
-def run_here(source: Path, target: Path, parameters: dict) -> None:
+def run_here(source: Path, target: Path, parameters: dict, threads: int = 0) -> None:
     """As execution.execute, but without a kernel: seconds less."""
     cells, names, before = json.loads(source.read_text())["cells"], {}, Path.cwd()
     os.chdir(source.parent)

@@ -17,12 +17,12 @@ class Toy:
     """A toy study, what has been run of it, and the shortcuts that these tests need."""
 
     def __init__(self, folder):
-        self.folder, self.given, self.ran = folder, books.write_study(folder), []
+        self.folder, self.given, self.ran, self.threads = folder, books.write_study(folder), [], {}
         self.outputs = folder / "outputs" / "toy"
 
-    def execute(self, source, target, parameters):
+    def execute(self, source, target, parameters, threads):
         self.ran.append(target.stem)
-        self.parameters = parameters
+        self.parameters, self.threads[target.stem] = parameters, threads
         books.run_here(source, target, parameters)
 
     def run(self, **more):
@@ -181,7 +181,7 @@ def test_only_and_force(toy):
 def test_a_failing_notebook_stops_the_run_and_leaves_what_was_there(toy, monkeypatch):
     before = (toy.outputs / "notebooks" / "03_ensemble.ipynb").read_text()
 
-    def fail(source, target, parameters):
+    def fail(source, target, parameters, threads):
         raise execution.NotebookFailed("cell In [3] raised ValueError: no")
 
     monkeypatch.setattr(execution, "execute", fail)
@@ -194,7 +194,7 @@ def test_a_failing_notebook_stops_the_run_and_leaves_what_was_there(toy, monkeyp
 
 
 def test_an_interrupted_run_says_how_to_go_on(toy, monkeypatch):
-    def interrupted(source, target, parameters):
+    def interrupted(source, target, parameters, threads):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(execution, "execute", interrupted)
@@ -205,6 +205,12 @@ def test_an_interrupted_run_says_how_to_go_on(toy, monkeypatch):
 def test_two_runs_in_one_folder_are_told_apart(toy):
     with FileLock(toy.outputs / ".run.lock"), pytest.raises(pipeline.RunError, match="another run is at work"):
         toy.run()
+
+
+def test_a_kernel_gets_the_threads_of_the_study_or_of_its_backbone(toy):
+    toy.run(overrides=["threads=2", "backbone.resnet50.threads=3"], force=True)
+    assert toy.threads == {"01_eda": 2, "02_train_backbone_resnet50": 3, "02_train_backbone_densenet121": 2,
+                           "03_ensemble": 2, "06_report": 2}  # fmt: skip
 
 
 def test_phantoms_belong_to_the_first_notebook(tmp_path, monkeypatch):
