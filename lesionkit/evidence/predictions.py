@@ -85,10 +85,11 @@ def write(table: pd.DataFrame, path: Path | str) -> Path:
     path = Path(path)
     columns = [*COLUMNS, *(column for column in OPTIONAL if column in table)]
     whole = check(table)[columns].astype(dict.fromkeys(PROBABILITIES, np.float32))
+    names = list(whole.columns.difference(PROBABILITIES))  # numbers hardly repeat: a dictionary of them is larger
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        whole.to_parquet(partial, index=False)
+        whole.to_parquet(partial, index=False, compression="zstd", use_dictionary=names)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

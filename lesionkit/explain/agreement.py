@@ -13,9 +13,9 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from lesionkit.evidence import resampling
+from lesionkit.explain.members import ENSEMBLE
 from lesionkit.explain.similarity import correlation, correlation_with_others, ranks
 
-ENSEMBLE = "ensemble"
 COLUMNS = ["model_a", "model_b", "image", "rank_correlation", "other_rank_correlation"]
 
 

@@ -23,14 +23,13 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import gaussian_filter1d
 
-from lesionkit.explain.members import Member, resized
+from lesionkit.explain.members import ENSEMBLE, Member, resized
 
 Predict = Callable[[np.ndarray], np.ndarray]  # uint8 images (n, s, s, 3) -> probabilities (n, 7)
 Answers = tuple[np.ndarray, np.ndarray]  # p along the curves (4 orders, 2 kinds, n, steps + 1), and dimmed (n,)
 
 ORDERS = ("map", "other", "random", "centre")
 KINDS = ("deletion", "insertion")
-ENSEMBLE = "ensemble"
 CHUNK = 256  # pictures in memory at once; more only where a single image has more steps
 DIGITS = 5  # of a map; a smaller difference is rounding, and no preference
 

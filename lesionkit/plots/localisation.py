@@ -41,7 +41,7 @@ def plot_localisation(table: pd.DataFrame, *, metric: str = "energy - lesion_are
     rows = table[(table["metric"] == metric) & table["twin"].isin(TWINS) & table["value"].notna()]
     models = list(dict.fromkeys(rows["model"]))
     if not models:
-        return unavailable(ax, f"no map was scored by {metric_label(metric)}")
+        return unavailable(ax, "no outline of a lesion was found")
     label, chance = CHANCE.get(metric, (metric_label(metric), None))
     ax, form = axes(ax, 0.95 + 0.4 * len(models)), "{:.2f}" if chance else "{:+.2f}"
     for row in rows.to_dict("records"):
@@ -66,7 +66,7 @@ def plot_background(table: pd.DataFrame, *, metric: str = "background / lesion",
     """
     rows = table[(table["metric"] == metric) & table["value"].notna()].reset_index(drop=True)
     if rows.empty:
-        return unavailable(ax, f"no map was scored by {metric_label(metric)}")
+        return unavailable(ax, "no outline of a lesion was found")
     label, chance = CHANCE[metric]
     ax = axes(ax, 0.95 + 0.32 * len(rows))
     for at, row in rows.iterrows():

@@ -157,5 +157,5 @@ def _colour(method: str) -> str:
 def _cell(ax: Axes, column: int, row: int, value: float, colours: str) -> None:
     shade = 0 if pd.isna(value) else 0.85 * float(np.clip(value, 0, 1))
     ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=colormaps[colours](shade), edgecolor="white"))
-    text = "NA" if pd.isna(value) else f"{value:.2f}".replace("-", "−")
+    text = "NA" if pd.isna(value) else f"{round(value, 2) + 0.0:.2f}".replace("-", "−")  # no −0.00
     ax.text(column, row, text, ha="center", va="center", fontsize=8.5, color="white" if shade > 0.55 else "#222222")

@@ -111,18 +111,22 @@ def _explanations(table) -> list[str]:
     beat = " and ".join(f"{row['sum']} of {row['size']} {WHERE[split]}" for split, row in sure.iterrows())
     verdicts = table("05c_sanity").groupby("method", sort=False)["fails"].agg(["sum", "size"])
     failed = ", ".join(f"{method} on {row['sum']} of {row['size']}" for method, row in verdicts.iterrows())
-    kept = table("05d_counterfactual").dropna(subset="value").pivot(index="model", columns="metric", values="value")
-    kept = kept.reindex(columns=["kept", "kept_by_chance"]).dropna(subset="kept").sort_values("kept", kind="stable")
-    named = [f"{row['kept']:.0%} ({name}; {row['kept_by_chance']:.0%} by chance)" for name, row in kept.iloc[[0, -1]].iterrows()
-             ] if len(kept) else ["not available"]  # fmt: skip
-    corners = table("05d_shortcuts").query("metric == 'flipped' and region == 'corners'").dropna(subset="value")
-    ends = corners.sort_values("value", kind="stable").iloc[[0, -1]] if len(corners) else corners
-    flipped = [f"{row['value']:.0%} ({row['model']})" for _, row in ends.iterrows()] or ["not available"]
+    removed = table("05d_counterfactual").pivot(index="model", columns="metric", values="value")
+    removed = removed.reindex(columns=["kept", "kept_by_chance"])  # by chance: not where no image has its lesion filled
+    chance = removed["kept_by_chance"].dropna().map("; {:.0%} by chance".format)
+    corners = table("05d_shortcuts").query("metric == 'flipped' and region == 'corners'").set_index("model")["value"]
+    kept, flipped = _ends(removed["kept"], chance), _ends(corners, pd.Series(dtype=str))
     return [
         f"**Heat maps** carry the called class's probability better than the same model's map of another image for {beat} of the models "
         f"and their ensemble (`05b_faithfulness`). Methods that fail the sanity check: {failed} models (`05c_sanity`).",
-        f"**Without the lesion**, filled from the skin around it, models keep their call in {' to '.join(named)} of the images "
+        f"**Without the lesion**, filled from the skin around it, models keep their call in {kept} of the images "
         "(`05d_counterfactual`).",
-        f"**Black corners** of the frame, filled from the skin beside them, change the call of {' to '.join(flipped)} of the images that have "
+        f"**Black corners** of the frame, filled from the skin beside them, change the call of {flipped} of the images that have "
         "them (`05d_shortcuts`).",
     ]
+
+
+def _ends(shares: pd.Series, notes: pd.Series) -> str:
+    """The models with the lowest and the highest share, each with its note."""
+    known = shares.dropna().sort_values(kind="stable").iloc[[0, -1]] if shares.notna().any() else shares[:0]
+    return " to ".join(f"{share:.0%} ({name}{notes.get(name, '')})" for name, share in known.items()) or "not available"

@@ -57,7 +57,7 @@ def test_only_the_metric_asked_for_is_drawn_and_without_values_that_is_said():
     both = pd.concat([twins(), twins("lift")])
     assert len(marks(drawn(lambda ax: plot_localisation(both, metric="lift", ax=ax)))) == 5
     ax = drawn(lambda ax: plot_localisation(twins().assign(value=np.nan), ax=ax))
-    assert ax.texts[0].get_text().startswith("Not available: no map was scored")
+    assert ax.texts[0].get_text().startswith("Not available: no outline")
 
 
 def test_classes_have_their_colour_and_count_and_rows_of_a_published_name_its_value():
@@ -78,4 +78,4 @@ def test_without_published_values_or_quotients_the_rest_stands():
     ax = drawn(lambda ax: plot_background(pd.concat([classes(), mean]), metric="background_to_lesion", ax=ax))
     assert [float(line.get_xdata()[0]) for line in marks(ax)] == [2, 2, 2]
     ax = drawn(lambda ax: plot_background(classes().head(0), ax=ax))
-    assert ax.texts[0].get_text().startswith("Not available: no map was scored")
+    assert ax.texts[0].get_text().startswith("Not available: no outline")
