@@ -53,9 +53,9 @@ def cascade(model: nn.Module, config: Mapping[str, Any], images: np.ndarray, tar
     reference = {method: ranks(maps) for method, maps in trained.items()}
     parts = []
     for stage, name, share, number, network in _stages(model, config, images, seed, groups, twins):
-        signs = [trained] if stage == 0 else _both_signs(network, config, images, targets, methods)
+        read = [trained] if stage == 0 else _both_signs(network, config, images, targets, methods)
         for method in methods:
-            alike = [_alike(trained[method], reference[method], maps[method], clusters) for maps in signs]
+            alike = [_alike(trained[method], reference[method], maps[method], clusters) for maps in read]
             row = {"method": method, "stage": stage, "randomised": name, "share": share, "twin": number}
             parts.append(pd.DataFrame(row | _mean_of(alike)))
             if stage == 0:
