@@ -81,9 +81,11 @@ class Run:
         stem = self.path("galleries" if gallery else "figures", self._name(name))
         png = ".png", {"dpi": 150, "pil_kwargs": {"compress_level": 3}} if gallery else {"dpi": 200}  # 3: in half the time
         pdf = ".pdf", {"metadata": {"CreationDate": None}}
+        figure.draw_without_rendering()  # laid out and measured once for both: half of what drawing costs
+        figure.set_layout_engine("none")
+        box = figure.get_tightbbox().padded(0.1)
         for ending, options in (png,) if gallery else (png, pdf):
-            file = stem.with_name(stem.name + ending)
-            self._write(file, lambda path: figure.savefig(path, bbox_inches="tight", **options))
+            self._write(stem.with_name(stem.name + ending), lambda path: figure.savefig(path, bbox_inches=box, **options))
         showing.show(figure, stem.with_name(f"{stem.name}.png"))
         return figure
 
