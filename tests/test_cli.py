@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 import types
@@ -229,3 +230,21 @@ def test_evaluate_names_what_it_cannot_use(call, tmp_path):
     code, _, error = call("evaluate", mine, "--labels", truth, "--out", out)
     assert code == 2 and "missing column p_akiec" in error
     assert call("evaluate", mine)[0] == 2  # no labels
+
+
+def test_json_holds_what_is_printed(call, monkeypatch, tmp_path):
+    states = [State(Step("03_ensemble"), "stale", ("epochs = 4, now 5",))]
+    monkeypatch.setattr(pipeline, "status", lambda study, **more: states)
+    assert json.loads(call("status", "demo", "--json")[1]) == [
+        {"step": "03_ensemble", "state": "stale", "why": ["epochs = 4, now 5"]}]  # fmt: skip
+    phantoms.write(tmp_path / "good", images=30, size=32)
+    code, out, _ = call("data", "check", str(tmp_path / "good"), "--json")
+    report = json.loads(out)
+    assert code == 0 and not report["fatal"] and [one["dataset"] for one in report["datasets"]] == ["ham10000", "isic2019"]
+    assert all(sum(one["labels"].values()) == one["images"] for one in report["datasets"])
+
+
+@pytest.mark.parametrize("args", [("--debug", "run", "dmo"), ("run", "dmo", "--debug")])
+def test_debug_shows_where_an_error_arose(call, args):
+    code, _, err = call(*args)
+    assert code == 2 and "Traceback" in err and err.splitlines()[-1].startswith("lesionkit: ")

@@ -1,9 +1,11 @@
 """`lesionkit data check`: what a folder holds, what the releases hold, and all that is wrong with it."""
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -27,6 +29,14 @@ class Report:
     def fatal(self) -> bool:
         """Whether a problem stops the study."""
         return bool(self.problems["fatal"].any())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report for programs: folder, fatal, datasets (name, layout, images, lesions, labels), problems (a row each)."""
+        datasets = [{"dataset": one.record.name, "layout": one.layout, "images": len(one.index),
+                     "lesions": int(one.index["lesion_id"].nunique()), "labels": one.index["source_dx"].value_counts().to_dict()}
+                    for one in self.readings]  # fmt: skip
+        problems = json.loads(self.problems.to_json(orient="records"))  # NA as null
+        return {"folder": str(self.folder), "fatal": self.fatal, "datasets": datasets, "problems": problems}
 
     def render(self) -> str:
         """The report as plain text."""
