@@ -70,6 +70,13 @@ def done(tmp_path_factory):
     return folder, run, said
 
 
+def test_no_notebook_shows_a_warning(done):
+    _, run, _ = done
+    for path in (run / "notebooks").glob("*.ipynb"):
+        outputs = [output for cell in code_cells(nbformat.read(path, as_version=4)) for output in cell.outputs]
+        assert not [output["text"] for output in outputs if output.get("name") == "stderr"], path.name
+
+
 def test_every_notebook_ran_and_everything_in_the_manifest_is_there(done):
     _, run, said = done
     assert len(said) == len(NOTEBOOKS) + 1 + 1  # 02 twice, the report once
