@@ -45,7 +45,7 @@ def fetch(
     _say(f"Next: lesionkit data check {to}")
 
 
-def _from_official(release, where, to: Path, yes: bool) -> None:  # noqa: ANN001
+def _from_official(release, where, to: Path, yes: bool) -> None:
     from lesionkit.data import fetching
     from lesionkit.data.downloading import Client
 
@@ -60,7 +60,7 @@ def _from_official(release, where, to: Path, yes: bool) -> None:  # noqa: ANN001
 
 
 class Progress:
-    """On a terminal a line that is rewritten; elsewhere, as in a batch system's log, a line for each tenth."""
+    """On a terminal a line that is rewritten; elsewhere, as in a batch system's log, a line every half minute."""
 
     def __init__(self) -> None:
         self.what, self.next, self.first, self.start = "", 0.0, 0, 0.0
@@ -70,12 +70,12 @@ class Progress:
 
         now, live = time.monotonic(), sys.stderr.isatty()
         if what != self.what:
-            self.what, self.next, self.first, self.start = what, 0.0 if live else 0.1, done, now
-        ended = done == total
-        if not ended and (now if live else done / total if total else 0) < self.next:
+            self.what, self.next, self.first, self.start = what, now if live else now + 30, done, now
+        ended = live and done == total
+        if now < self.next and not ended:
             return
-        self.next = now + 0.2 if live else self.next + 0.1
-        speed = f", {readable(int((done - self.first) / (now - self.start)))}/s" if now > self.start else ""
+        self.next = now + (0.2 if live else 30)
+        speed = f", {readable(int(max(0, done - self.first) / (now - self.start)))}/s" if now > self.start else ""
         line = f"{what}: {readable(done)} of {readable(total)}{speed}"
         print(f"\r{line}\033[K" if live else line, end="\n" if ended or not live else "", file=sys.stderr, flush=True)
 

@@ -92,28 +92,31 @@ class Client:
 
         return self._patiently(attempt, tries=2)
 
-    def download(self, remote: Remote, target: Path, progress: Progress = lambda done, total: None) -> None:
+    def download(self, remote: Remote, target: Path, progress: Progress = lambda done, total: None) -> dict[str, str]:
         """Fetch `remote` to `target`, which is not there before it is whole; goes on where an earlier call stopped.
 
-        Raises DownloadError where the server refuses, gives up, or sends something else than was published, twice.
+        Returns its `digests`. Raises DownloadError where the server refuses, gives up, or sends something else than was published, twice.
         """
         part, wrong = _Part(target), []
 
-        def attempt() -> None:
+        def attempt() -> dict[str, str]:
             if not (remote.size and part.size == remote.size):
                 self._receive(remote, part, progress)
             if remote.size is not None and part.size != remote.size:
                 short = f"{part.size:,} bytes came, {remote.size:,} are published"
                 part.discard()
                 raise _Passing(short)
-            if remote.md5 and (found := digests(part.file)["md5"]) != remote.md5.lower():
+            found = digests(part.file)
+            if remote.md5 and found["md5"] != remote.md5.lower():
                 part.discard()
                 wrong.append(found)
-                fault = f"its MD5 is {found}, published is {remote.md5}"
+                fault = f"its MD5 is {found['md5']}, published is {remote.md5}"
                 raise _Passing(fault) if len(wrong) < 2 else DownloadError(f"it came twice, and {fault}")
+            return found
 
-        self._patiently(attempt, reached=lambda: part.size)
+        found = self._patiently(attempt, reached=lambda: part.size)
         part.finish()
+        return found
 
     def _receive(self, remote: Remote, part: "_Part", progress: Progress) -> None:
         """One attempt to get the rest of a file into its part."""

@@ -1,7 +1,7 @@
 """`lesionkit data fetch`: an official release, downloaded, checked and unpacked into a folder.
 
-`fetched.json` in the folder says of each file where it came from, when, its size and hashes, and what it held, so that a
-later fetch tells whether all is still there as it came.
+`fetched.json` in the folder says of each file where it came from, when, its size and hashes, and what it held (bytes and
+CRC-32 of each), so that a later fetch tells whether all is still there as it came.
 """
 
 import json
@@ -67,7 +67,7 @@ def licence(release: Release, source: Source) -> str:
 def plan(release: Release, source: Source, folder: Path, client: Client, progress: Progress) -> Plan:
     """What is to be done to have `release` in `folder`, where nothing is changed yet. Raises FetchError."""
     record = read_record(folder).get(release.title, {}).get(source.host, {})
-    todo = tuple(name for name in source.files if not _whole(folder, record.get(name), progress))
+    todo = tuple(name for name in source.files if not _whole(folder, name, record.get(name), progress))
     if not todo:
         return Plan(release, source, folder, {})
     try:
@@ -118,21 +118,21 @@ def _one(plan: Plan, name: str, remote: Remote, client: Client, progress: Progre
     """Bring in one file of a release, and say what was done."""
     own = by_hand(name, plan.folder)
     file = own or plan.folder / remote.name
-    if own is None:
+    if own:
+        hashes = digests(own)
+        _check_own(own, remote, hashes["md5"])
+    else:
         try:
-            client.download(remote, file, lambda done, total: progress(name, done, total))
+            hashes = client.download(remote, file, lambda done, total: progress(name, done, total))
         except DownloadError as error:
             raise FetchError(_go_on(error, plan.release, plan.source, plan.folder, {remote.name: remote.url})) from error
-    hashes = digests(file)
-    if own is not None:
-        _check_own(file, remote, hashes["md5"])
     size = file.stat().st_size
     if file.suffix == ".zip":
         contents = unpacking.unpack(file, plan.folder, lambda done, total: progress(f"unpacking {name}", done, total))
     else:
         contents = {file.name: (size, unpacking.checksum(file))}
     entry = {"from": remote.url, "by_hand": own is not None, "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-             "bytes": size, **hashes, "contents": contents}  # fmt: skip
+             "bytes": size, **hashes, "contents": {path: f"{size} {crc:08x}" for path, (size, crc) in contents.items()}}  # fmt: skip
     _note(plan, name, entry)
     done = f"{readable(size)}, " + ("MD5 as published" if remote.md5 else "no hash is published: its SHA-256 is noted")
     if file.suffix != ".zip":
@@ -155,12 +155,12 @@ def _check_own(file: Path, remote: Remote, md5: str) -> None:
     raise FetchError(f"{file} {fault}. Move or delete it, and give the same command again: it is then fetched anew")
 
 
-def _whole(folder: Path, entry: dict[str, Any] | None, progress: Progress) -> bool:
+def _whole(folder: Path, name: str, entry: dict[str, Any] | None, progress: Progress) -> bool:
     """Whether what an entry of the record names is all there. Raises FetchError where something differs from what came."""
     if entry is None:
         return False
-    contents = {path: (size, crc) for path, (size, crc) in entry["contents"].items()}
-    missing, differing = unpacking.compare(folder, contents, lambda done, total: progress("checking", done, total))
+    contents = {path: (int(size), int(crc, 16)) for path, (size, crc) in ((p, c.split()) for p, c in entry["contents"].items())}
+    missing, differing = unpacking.compare(folder, contents, lambda done, total: progress(f"checking {name}", done, total))
     if differing:
         raise FetchError(
             f"{listed(differing)}: in {folder} and other than fetched on {entry['when'][:10]}. Move or delete what is there: "
