@@ -1,12 +1,9 @@
 """Files over HTTP: resumed by byte range, tried again, checked, and put in place whole or not at all.
 
-What has come lies beside the target as NAME.part, and NAME.part.json says of which file (ETag or Last-Modified), so
-that a file which changed on its server starts anew instead of being spliced.
+What has come is kept (`parts.Part`) together with the file's ETag or Last-Modified, so that a file which changed on its
+server starts anew instead of being spliced.
 """
 
-import hashlib
-import json
-import os
 import re
 import time
 from collections.abc import Callable
@@ -20,6 +17,7 @@ from urllib.parse import urlsplit
 import requests
 
 import lesionkit
+from lesionkit.data.parts import Part, digests
 
 CHUNK = 1 << 16  # bytes; what a cut connection can lose
 ENOUGH = 1 << 20  # bytes that an attempt must bring to count as progress
@@ -97,7 +95,7 @@ class Client:
 
         Returns its `digests`. Raises DownloadError where the server refuses, gives up, or sends something else than was published, twice.
         """
-        part, wrong = _Part(target), []
+        part, wrong = Part(target), []
 
         def attempt() -> dict[str, str]:
             if not (remote.size and part.size == remote.size):
@@ -118,7 +116,7 @@ class Client:
         part.finish()
         return found
 
-    def _receive(self, remote: Remote, part: "_Part", progress: Progress) -> None:
+    def _receive(self, remote: Remote, part: Part, progress: Progress) -> None:
         """One attempt to get the rest of a file into its part."""
         done = part.resumable(bool(remote.md5), remote.size)
         asked = {"Range": f"bytes={done}-"} | ({"If-Range": part.version} if part.version else {}) if done else {}
@@ -132,7 +130,9 @@ class Client:
                 part.discard()
                 raise _Passing("the server sent another piece than was asked for, or of another version")
             try:
-                for done in part.take(answer, start):
+                if start == 0:
+                    part.begin(_version(answer))
+                for done in part.take(answer.iter_content(CHUNK), start):
                     progress(done, total)
             except requests.RequestException:
                 raise
@@ -172,63 +172,6 @@ class Client:
             self.sleep(wait)
 
 
-class _Part:
-    """What has come of a file, and which version of it."""
-
-    def __init__(self, target: Path):
-        self.target = target
-        self.file = target.with_name(target.name + ".part")
-        self._note = target.with_name(target.name + ".part.json")
-
-    @property
-    def size(self) -> int:
-        return self.file.stat().st_size if self.file.exists() else 0
-
-    @property
-    def version(self) -> str:
-        try:
-            return json.loads(self._note.read_text())["version"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return ""
-
-    def resumable(self, checked: bool, size: int | None) -> int:
-        """Bytes to go on from: none where nothing would tell that two versions were spliced, or there are too many."""
-        if (self.version or checked) and (size is None or self.size < size):
-            return self.size
-        self.discard()
-        return 0
-
-    def take(self, answer: requests.Response, start: int):
-        """Write a response's bytes from `start` on; yields how many there are after each chunk."""
-        if start == 0:
-            self.discard()
-            self._note.write_text(json.dumps({"version": _version(answer), "url": answer.url.partition("?")[0]}))
-        with self.file.open("r+b" if start else "wb") as file:
-            file.seek(start)
-            for chunk in answer.iter_content(CHUNK):
-                file.write(chunk)
-                yield file.tell()
-
-    def finish(self) -> None:
-        """Put the whole file in place."""
-        os.replace(self.file, self.target)
-        self._note.unlink(missing_ok=True)
-
-    def discard(self) -> None:
-        self.file.unlink(missing_ok=True)
-        self._note.unlink(missing_ok=True)
-
-
-def digests(file: Path) -> dict[str, str]:
-    """SHA-256 and MD5 of a file, in hexadecimal, by `sha256` and `md5`."""
-    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-    with file.open("rb") as content:
-        while chunk := content.read(1 << 20):
-            sha256.update(chunk)
-            md5.update(chunk)
-    return {"sha256": sha256.hexdigest(), "md5": md5.hexdigest()}
-
-
 def _span(answer: requests.Response) -> tuple[int, int | None]:
     """Where the body of a response begins in the file, and how long the file is; None where the server keeps it back."""
     if answer.status_code != 200:
@@ -248,8 +191,10 @@ def _version(answer: requests.Response) -> str:
 
 def _retry_after(answer: requests.Response) -> float:
     asked = answer.headers.get("Retry-After", "")
+    if asked.isdigit():
+        return float(asked)
     try:
-        return float(asked) if asked.isdigit() else (parsedate_to_datetime(asked) - datetime.now(timezone.utc)).total_seconds()
+        return (parsedate_to_datetime(asked) - datetime.now(timezone.utc)).total_seconds()
     except (TypeError, ValueError):
         return 0
 

@@ -15,7 +15,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from lesionkit.data import unpacking
-from lesionkit.data.downloading import Client, DownloadError, Remote, digests
+from lesionkit.data.downloading import Client, DownloadError, Remote
+from lesionkit.data.parts import digests
 from lesionkit.data.releases import Release, Source, by_hand, locate
 from lesionkit.data.unpacking import UnpackError, free_bytes, listed
 
@@ -98,12 +99,13 @@ def carry_out(plan: Plan, client: Client, say: Callable[[str], None], progress: 
 
 def read_record(folder: Path) -> dict[str, Any]:
     """fetched.json: release -> source -> file -> from, when, bytes, sha256, md5, contents; empty where there is none."""
+    file = folder / RECORD
     try:
-        return json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        return dict(json.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return {}
-    except (ValueError, OSError) as error:
-        raise FetchError(f"{folder / RECORD} cannot be read ({error}). Delete it: what is there is then checked anew") from error
+    except (ValueError, TypeError, OSError) as error:
+        raise FetchError(f"{file} cannot be read ({error}). Delete it: what is there is then compared anew") from error
 
 
 def readable(size: int | None) -> str:

@@ -1,23 +1,24 @@
 """Data sets from Kaggle, through its own package kagglehub, which resumes, checks and unpacks."""
 
+import os
 from pathlib import Path
 
 from lesionkit.data.fetching import FetchError, readable
 from lesionkit.data.unpacking import free_bytes
 
+CACHE = "KAGGLEHUB_CACHE"
 SIZE = 5_600_000_000  # bytes of HAM10000 as Kaggle packs it, each image twice
 
 
 def check(folder: Path) -> None:
-    """Raises FetchError without kagglehub, without a token, and with too full a disk; a notebook on Kaggle needs neither."""
+    """Raises FetchError without kagglehub, a token (but in a notebook on Kaggle) or room on the disk."""
     try:
         from kagglehub.config import get_kaggle_credentials
-        from kagglehub.env import is_in_kaggle_notebook
     except ImportError as error:
         raise FetchError(
             "Kaggle needs the package kagglehub: pip install 'lesionkit[kaggle]', or choose another --source"
         ) from error
-    if is_in_kaggle_notebook():
+    if "KAGGLE_KERNEL_RUN_TYPE" in os.environ:  # a notebook on Kaggle
         return
     if not get_kaggle_credentials():
         raise FetchError(
@@ -31,14 +32,19 @@ def check(folder: Path) -> None:
 def fetch(handle: str, folder: Path) -> Path:
     """Fetch Kaggle's data set `handle`; returns the folder where it lies. Raises FetchError where Kaggle refuses.
 
-    That is a folder of its own below `folder`, or in a notebook on Kaggle or Colab the one that they mount.
+    That is in `folder`/kaggle, or in a notebook on Kaggle or Colab the one that they mount.
     """
     import kagglehub
 
+    before = os.environ.get(CACHE)
+    os.environ[CACHE] = str(folder / "kaggle")  # its argument output_dir would not go on after an interruption
     try:
-        return Path(kagglehub.dataset_download(handle, output_dir=str(folder / handle.partition("/")[2])))
+        return Path(kagglehub.dataset_download(handle))
     except Exception as error:  # its errors have no base of their own
         raise FetchError(
-            f"Kaggle's {handle} did not come: {error}. The same command goes on. By hand: download "
+            f"Kaggle's {handle} did not come: {error}.\nThe same command goes on. By hand: download "
             f"https://www.kaggle.com/datasets/{handle} and unpack it in {folder}"
         ) from error
+    finally:
+        os.environ.pop(CACHE)
+        os.environ |= {CACHE: before} if before is not None else {}

@@ -3,12 +3,13 @@
 import hashlib
 import json
 import random
-from email.utils import format_datetime
 from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
 
 import pytest
 
-from lesionkit.data.downloading import CHUNK, ENOUGH, Client, DownloadError, Remote, digests
+from lesionkit.data.downloading import CHUNK, ENOUGH, Client, DownloadError, Remote
+from lesionkit.data.parts import digests
 
 from .server import Generated, Site, Stored, serving
 
@@ -117,6 +118,14 @@ def test_a_server_that_is_bad_at_ranges_does_no_harm(site, fetch, fault):
     assert fetch(size=len(BODY)) == BODY
 
 
+def test_a_part_that_is_longer_than_the_file_is_thrown_away(site, fetch, tmp_path):
+    site.faults.extend([{"cut": ENOUGH}, *[{"cut": 0}] * 5])
+    with pytest.raises(DownloadError):
+        fetch()
+    site.files["/f"] = Stored(BODY[:1000])  # of the same ETag, which no good server would give it
+    assert fetch() == BODY[:1000]
+
+
 @pytest.mark.parametrize("left", [b"", BODY[:1000], BODY + b"more", b"other" * 99])
 def test_leavings_of_unknown_origin_are_not_built_upon(site, fetch, tmp_path, left):
     (tmp_path / "f.part").write_bytes(left)
@@ -177,8 +186,8 @@ def test_what_will_not_change_is_said_at_once(site, fetch, client, status, answe
 
 def test_a_busy_server_is_given_the_time_it_asks_for(site, fetch, client):
     later = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=90), usegmt=True)
-    site.faults.extend([{"status": 500}, {"status": 429, "headers": {"Retry-After": "40"}},
-                        {"status": 503, "headers": {"Retry-After": later}}, {"status": 503, "headers": {"Retry-After": "soon"}}])  # fmt: skip
+    asked = [(500, None), (429, "40"), (503, later), (503, "soon")]
+    site.faults.extend({"status": status, "headers": {"Retry-After": wait}} for status, wait in asked)
     assert fetch() == BODY
     assert client.waits[:2] == [1, 40] and 80 < client.waits[2] <= 90 and client.waits[3] == 8
     site.faults.append({"status": 429, "headers": {"Retry-After": "86400"}})

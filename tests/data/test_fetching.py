@@ -4,6 +4,7 @@ import functools
 import hashlib
 import io
 import json
+import os
 import random
 import sys
 import types
@@ -103,8 +104,8 @@ def below(folder):
     return sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file() and not f.name.startswith("."))
 
 
-HAM = ["HAM10000_images_part_1/ISIC_0000001.jpg", "HAM10000_images_part_1/ISIC_0000002.jpg",
-       "HAM10000_images_part_2/ISIC_0000003.jpg", "HAM10000_images_part_2/ISIC_0000004.jpg", "HAM10000_metadata", "fetched.json"]  # fmt: skip
+HAM = [f"HAM10000_images_part_{part}/ISIC_{i:07}.jpg" for part, i in ((1, 1), (1, 2), (2, 3), (2, 4))]
+HAM += ["HAM10000_metadata", "fetched.json"]
 
 
 def test_ham10000_arrives_as_the_readers_want_it(site, call, tmp_path):
@@ -313,10 +314,11 @@ def test_a_file_is_no_folder(call, tmp_path):
     assert call("isic2019", "--to", tmp_path / "file")[0] == 2
 
 
-def test_a_record_that_cannot_be_read_is_said(site, call, tmp_path):
-    (tmp_path / "fetched.json").write_text("{")
+@pytest.mark.parametrize("text", ["{", "[1]", "5"])
+def test_a_record_that_cannot_be_read_is_said(site, call, tmp_path, text):
+    (tmp_path / "fetched.json").write_text(text)
     code, _, err = call("isic2019", "--to", tmp_path)
-    assert code == 1 and "fetched.json cannot be read" in err and (tmp_path / "fetched.json").read_text() == "{"
+    assert code == 1 and "fetched.json cannot be read" in err and (tmp_path / "fetched.json").read_text() == text
 
 
 @pytest.fixture
@@ -324,19 +326,21 @@ def kagglehub(monkeypatch, tmp_path):
     """In place of the package: `token` and `given`; it fetches nothing."""
     hub = types.ModuleType("kagglehub")
     hub.token, hub.given = "t", []
-    hub.dataset_download = lambda handle, output_dir: hub.given.append((handle, output_dir)) or output_dir
-    config, env = types.ModuleType("kagglehub.config"), types.ModuleType("kagglehub.env")
-    config.get_kaggle_credentials, env.is_in_kaggle_notebook = lambda: hub.token, lambda: False
-    for module in (hub, config, env):
+    hub.dataset_download = lambda handle: hub.given.append(handle) or os.environ["KAGGLEHUB_CACHE"] + "/versions/2"
+    config = types.ModuleType("kagglehub.config")
+    config.get_kaggle_credentials = lambda: hub.token
+    monkeypatch.delenv("KAGGLE_KERNEL_RUN_TYPE", raising=False)
+    monkeypatch.setenv("KAGGLEHUB_CACHE", "mine")
+    for module in (hub, config):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     return hub
 
 
 def test_kaggle_is_asked_only_with_its_package_and_a_token(call, tmp_path, kagglehub, monkeypatch):
     code, out, _ = call("ham10000", "--to", tmp_path, "--source", "kaggle")
-    inner = tmp_path / "skin-cancer-mnist-ham10000"
+    inner = tmp_path / "kaggle" / "versions" / "2"
     assert code == 0 and "CC BY-NC-SA 4.0" in out and out.endswith(f"data check {inner}\n")
-    assert kagglehub.given == [("kmader/skin-cancer-mnist-ham10000", str(inner))]
+    assert kagglehub.given == ["kmader/skin-cancer-mnist-ham10000"] and os.environ["KAGGLEHUB_CACHE"] == "mine"
     kagglehub.token = None
     code, _, err = call("ham10000", "--to", tmp_path, "--source", "kaggle")
     assert code == 1 and "KAGGLE_API_TOKEN" in err
@@ -344,7 +348,7 @@ def test_kaggle_is_asked_only_with_its_package_and_a_token(call, tmp_path, kaggl
     kagglehub.dataset_download = lambda *args, **more: (_ for _ in ()).throw(RuntimeError("403"))
     code, _, err = call("ham10000", "--to", tmp_path, "--source", "kaggle")
     assert code == 1 and "did not come: 403" in err and "By hand" in err
-    for name in ("kagglehub", "kagglehub.config", "kagglehub.env"):
+    for name in ("kagglehub", "kagglehub.config"):
         monkeypatch.setitem(sys.modules, name, None)
     code, _, err = call("ham10000", "--to", tmp_path, "--source", "kaggle")
     assert code == 1 and "pip install 'lesionkit[kaggle]'" in err
