@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from lesionkit.cli import fetching
 from lesionkit.cli.shared import BAD_USAGE, FAILED, AsJson, stop
 
 app = typer.Typer(no_args_is_help=True, help="Folders of images and labels.")
+app.command("fetch")(fetching.fetch)
 
 
 @app.command("check")
