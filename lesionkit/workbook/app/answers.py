@@ -21,7 +21,8 @@ from lesionkit.study import Study
 from lesionkit.workbook.explaining import note_of, panel, study_of
 
 MEGABYTES, MEGAPIXELS = 20, 50  # the largest file that is taken, and the largest image
-UNLIKE = 0.05  # the share of validation images that are said to be unlike the rest
+UNLIKE = 0.05  # the share of validation images that are said to be unlike the rest, by how far the members disagree:
+# not by low energy, since models may claim more support for noise or print than for a lesion, and did
 PREVIEW = 480  # px, the longer side
 
 

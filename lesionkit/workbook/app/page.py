@@ -15,8 +15,7 @@ from lesionkit.workbook.artifacts import caveat
 EMPTY = '<p class="lk-faint">The answer will stand here. Nothing of an image is kept.</p>'
 
 _BANNER = """<div class="lk-banner" role="note">
-<strong>For research only: no medical device.</strong>
-It says nothing about your health; show what worries you to a doctor.
+<strong>For research only: no medical device.</strong> Show what worries you to a doctor.
 {% if note %}<strong>{{ note }}.</strong>{% endif %}
 </div>"""
 
@@ -28,7 +27,8 @@ _ANSWER = """{% macro bar(share, dx) %}
 <div class="lk" aria-live="polite">
 {% if answer.unlike %}
 <div class="lk-warning" role="alert"><strong>Unlike the images that the models were trained on.</strong>
-The models disagree about it more than about {{ percent(1 - unlike) }} of the validation images: do not trust what follows.</div>
+The models disagree about it more than about {{ percent(1 - unlike) }} of the validation images: do not trust what follows.
+A false alarm comes for {{ percent(unlike) }} of images like those.</div>
 {% endif %}
 <div class="lk-row">
 <figure class="lk-given"><img src="{{ uri(answer.preview, 'jpeg') }}" alt="The image as it was given"></figure>
@@ -48,15 +48,18 @@ The models disagree about it more than about {{ percent(1 - unlike) }} of the va
 <p class="lk-set">{% for dx in answer.chosen %}<span style="border-color: {{ colours[dx] }}">{{ names[dx] }} ({{ dx }})</span>
 {% else %}<span>no class</span>{% endfor %}</p>
 <p class="lk-faint">For {{ percent(1 - alpha) }} of images like those of validation the truth is in such a set, over all classes
-together; of a rare class it may be less. It was for {{ shares('holds') }}.
+together; of a rare class it may be less. Such sets held it for {{ shares('holds') }}.
 {% if not answer.chosen %}It is empty where no class is probable enough.{% endif %}</p>
 
 <h3>What each model says</h3>
 <div class="lk-scroll" tabindex="0" role="region" aria-label="Probabilities by model"><table class="lk-members">
-<thead><tr><th scope="col">model</th>{% for dx in classes %}<th scope="col" title="{{ names[dx] }}">{{ dx }}</th>{% endfor %}</tr></thead>
+<thead><tr><th scope="col">model</th>
+{% for dx in classes %}<th scope="col" title="{{ names[dx] }}">{{ dx }}</th>{% endfor %}</tr></thead>
 {% for name in answer.table['model'] %}{% set row = p[loop.index0] %}
 <tr><th scope="row">{{ label(name) }}</th>
-{% for dx in classes %}<td{% if row[loop.index0] == row.max() %} class="lk-top"{% endif %}>{{ '%.2f' % row[loop.index0] }}{{ bar(row[loop.index0], dx) }}</td>{% endfor %}</tr>
+{% for dx in classes %}{% set share = row[loop.index0] %}
+<td{% if share == row.max() %} class="lk-top"{% endif %}>{{ '%.2f' % share }}{{ bar(share, dx) }}</td>
+{% endfor %}</tr>
 {% endfor %}
 </table></div>
 <p class="lk-faint">The ensemble is the plain mean. Calibrated: with the temperature {{ '%.2f' % reference.temperature }}, fitted on
@@ -71,12 +74,13 @@ alt="The image as the models see it; for each model and the ensemble, the map of
 </div>"""
 
 CSS = """
-.lk-sticky { position: sticky; top: 0; z-index: 50; }
+.gradio-container { overflow: clip !important; } .lk-sticky { position: sticky; top: 0; z-index: 50; }
 .lk-banner, .lk-warning { padding: .6rem .9rem; border: 1px solid #d9a400; border-radius: 6px; background: #fff7dc; color: #1c2430; }
-.lk-warning { margin-bottom: 1rem; border: 2px solid #b3261e; background: #fdecea; }
+.lk-banner { font-size: .9rem; line-height: 1.35; } .lk-warning { margin-bottom: 1rem; border: 2px solid #b3261e; background: #fdecea; }
 .lk { color: var(--body-text-color); line-height: 1.45; }
 .lk-faint { color: var(--body-text-color); opacity: .78; font-size: .9rem; }
-.lk p { margin: .3rem 0; } .lk h2 { margin: 0 0 .6rem; font-size: 1.3rem; font-weight: 600; } .lk em { font-style: normal; text-decoration: underline; }
+.lk p { margin: .3rem 0; } .lk h2 { margin: 0 0 .6rem; font-size: 1.3rem; font-weight: 600; }
+.lk em { font-style: normal; text-decoration: underline; }
 .lk h3 { margin: 1.4rem 0 .4rem; font-size: 1.05rem; font-weight: 600; }
 .lk-row { display: flex; flex-wrap: wrap; gap: 1.2rem; align-items: flex-start; }
 .lk-given { flex: 1 1 160px; max-width: 280px; margin: 0; } .lk-given img { width: 100%; height: auto; border-radius: 6px; }
@@ -88,8 +92,12 @@ CSS = """
 .lk-ensemble { width: 100%; } .lk-ensemble th:first-child { width: 99%; padding-right: 1rem; }
 .lk-ensemble td, .lk-ensemble thead th:nth-child(n+2) { text-align: right; padding-right: .3rem; }
 .lk-members td { min-width: 3.4rem; } .lk-members th { white-space: nowrap; } .lk-members tbody tr:last-child > * { border-top: 1px solid; }
+.lk-examples .grid-wrap { min-height: 0 !important; max-height: none !important; padding: 0 !important; }
+.lk-examples .grid-container { grid-template-columns: repeat(auto-fill, minmax(84px, 1fr)) !important; padding: 0 !important; }
+.lk-examples button.thumbnail-lg { width: 100% !important; height: auto !important; aspect-ratio: 1; }
 .lk-set { display: flex; flex-wrap: wrap; gap: .5rem; } .lk-set span { padding: .1rem .7rem; border: 2px solid; border-radius: 1rem; }
-.lk-scroll { overflow-x: auto; } .lk-panel { min-width: 860px; width: 100%; max-width: none; height: auto; background: #fff; border-radius: 6px; }
+.lk-scroll { overflow-x: auto; }
+.lk-panel { min-width: 860px; width: 100%; max-width: none; height: auto; background: #fff; border-radius: 6px; }
 """
 
 _TEMPLATES = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)

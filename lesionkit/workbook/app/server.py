@@ -40,7 +40,7 @@ def serve(run: Path, host: str = LOCAL[0], port: int = 0) -> None:
         _private(temporary, host)
         demo = build(models, draw_examples(Path(temporary) / "examples", models.study.phantom_size))
         try:
-            _, url, _ = demo.launch(**_options(host, port))
+            _, url, _ = _launched(demo, host, port)
             print(f"{url} (Ctrl-C ends it)", flush=True)
             if host not in LOCAL:
                 print(f"lesionkit: open to all who can reach {host}, without a password", file=sys.stderr, flush=True)
@@ -69,21 +69,23 @@ def build(models: Models, examples: Mapping[str, Path]) -> Any:
             with suppress(OSError):  # the same image from elsewhere is still there
                 Path(file).parent.rmdir()  # its name is a hash of the image
 
+    def pick(event: gr.SelectData) -> str:
+        return show(list(examples.values())[event.index])
+
     once = {"concurrency_id": "answer", "concurrency_limit": 1, "api_visibility": "private"}  # figures have one thread
     with gr.Blocks(title="lesionkit", analytics_enabled=False, delete_cache=HOLD) as demo:
         gr.HTML(page.banner(models.study), elem_classes="lk-sticky", apply_default_css=False)
         with gr.Row():
             with gr.Column(scale=1, min_width=260):
                 given = gr.File(label="A dermoscopic image", file_types=list(IMAGES), height=170)
-                gr.Markdown(f"{', '.join(IMAGES)}; at most {MEGABYTES} MB and {MEGAPIXELS} megapixels.",
-                            elem_classes="lk-faint")  # fmt: skip
-                drawn = gr.Dataset(components=[gr.Image(render=False)], samples=[[str(file)] for file in examples.values()],
-                                   label="Examples: drawn, not photographed", type="index")  # fmt: skip
+                gr.Markdown(f"{', '.join(IMAGES)}; at most {MEGABYTES} MB and {MEGAPIXELS} megapixels.")
+                gr.Markdown("Examples, drawn and not photographed:")
+                drawn = gr.Gallery([(str(file), name) for name, file in examples.items()], allow_preview=False, buttons=[],
+                                   show_label=False, container=False, elem_classes="lk-examples")  # fmt: skip
             with gr.Column(scale=3, min_width=320):
                 answer = gr.HTML(page.EMPTY, apply_default_css=False)
-        files = list(examples.values())
         given.upload(drop, given, [given, answer], **once)
-        drawn.click(lambda at: show(files[at]), drawn, answer, **once)
+        drawn.select(pick, None, answer, **once)
     return demo
 
 
@@ -110,18 +112,21 @@ def _require_gradio() -> None:
 
 def _private(temporary: str, host: str) -> None:
     """What Gradio reads as it is imported: where uploads lie until they are answered, and that it reports nothing."""
-    os.environ |= {"GRADIO_TEMP_DIR": temporary, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
+    os.environ |= {"GRADIO_TEMP_DIR": temporary, "GRADIO_ANALYTICS_ENABLED": "False"}
     for name in ("no_proxy", "NO_PROXY"):  # it asks itself whether it is there
         os.environ[name] = ",".join(filter(None, (os.environ.get(name), host, *LOCAL)))
 
 
-def _options(host: str, port: int) -> dict[str, Any]:
-    """How the page is launched: no link to the world, no history, no monitoring, no font from elsewhere."""
+def _launched(demo: Any, host: str, port: int) -> tuple[Any, str, str]:
+    """No link to the world, no history, no monitoring, no font from elsewhere. Raises OSError where the port is taken."""
     import gradio as gr
 
-    return {
-        "server_name": host, "server_port": port or None, "share": False, "prevent_thread_lock": True, "quiet": True,
-        "max_file_size": MEGABYTES * 2**20, "run_history": False, "enable_monitoring": False, "ssr_mode": False,
-        "pwa": False, "mcp_server": False, "footer_links": ["settings"], "css": page.CSS,
-        "theme": gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
-    }  # fmt: skip
+    look = {"css": page.CSS, "theme": gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])}
+    try:
+        return demo.launch(
+            server_name=host, server_port=port or None, max_file_size=MEGABYTES * 2**20, prevent_thread_lock=True, quiet=True,
+            share=False, run_history=False, enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=False,
+            footer_links=["settings"], **look,
+        )  # fmt: skip
+    except OSError as error:
+        raise OSError(f"port {port} of {host} cannot be had: give another --port, or 0 for the first free one") from error
