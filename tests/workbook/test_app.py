@@ -85,6 +85,11 @@ def test_what_is_no_image_or_too_large_is_refused_and_the_file_is_not_named(mode
         assert file.name not in str(refused.value) and str(file.parent) not in str(refused.value)
 
 
+def test_a_file_that_is_gone_is_refused(models, tmp_path):
+    with pytest.raises(Refused, match="can be read"):
+        models.answer(tmp_path / "gone.jpg")
+
+
 def test_size_is_seen_before_anything_is_decoded(bad, monkeypatch):
     monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("decoded"))
     for file, word in bad.items():

@@ -26,7 +26,7 @@ UNLIKE = 0.05  # the share of validation images that are said to be unlike the r
 PREVIEW = 480  # px, the longer side
 
 
-class Refused(ValueError):
+class Refused(Exception):  # noqa: N818
     """A file that gets no answer. The message is for whoever gave it, and names no path."""
 
 
@@ -103,15 +103,15 @@ def check(file: Path) -> None:
     """Raises Refused for a file that is none of IMAGES by its name and its first bytes, or too large."""
     if file.suffix.lower() not in IMAGES:
         raise Refused(f"This is no image of a kind that is read here: {', '.join(IMAGES)}.")
-    if file.stat().st_size > MEGABYTES * 2**20:
-        raise Refused(f"This file is larger than {MEGABYTES} MB. Save the image smaller: the models see few pixels of it.")
     kinds = Image.registered_extensions()
     try:
+        if file.stat().st_size > MEGABYTES * 2**20:
+            raise Refused(f"This file is larger than {MEGABYTES} MB. Save the image smaller: the models see few pixels of it.")
         with Image.open(file, formats=sorted({kinds[suffix] for suffix in IMAGES})) as image:
             pixels = image.width * image.height
     except Image.DecompressionBombError:
         pixels = np.inf
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except (OSError, ValueError, SyntaxError, EOFError) as error:  # OSError: also gone, since it was answered elsewhere
         raise Refused("This file is named as an image but holds none that can be read.") from error
     if pixels > MEGAPIXELS * 1e6:
         raise Refused(f"This image has more than {MEGAPIXELS} megapixels. Save it smaller: the models see few of them.")
