@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lesionkit.cli.shared import BAD_USAGE, FAILED, ImagePaths, RunFolder, done, images_for, stop
+from lesionkit.cli.shared import BAD_USAGE, FAILED, ImagePaths, RunFolder, done, images_for, run_at, stop
 
 
 def predict(
@@ -51,3 +51,21 @@ def explain(
     except (OSError, ValueError) as error:  # as in predict
         stop(error, FAILED)
     print(f"{out}: {done(table, unreadable)}")
+
+
+def app(
+    run: RunFolder,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen; 0.0.0.0 opens it to the network.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0: the first free one from 7860.")] = 0,
+) -> None:  # fmt: skip
+    """Serve a page on this machine to try the models of a run: drop an image, see what they say of it. Nothing is kept.
+
+    Example: lesionkit app outputs/demo
+    """
+    run_at(run)
+    from lesionkit.workbook.app import server  # torch: seconds
+
+    try:
+        server.serve(run, host, port)
+    except (ImportError, OSError, ValueError) as error:  # no Gradio; a member that is not trained; a port that is taken
+        stop(error, FAILED)

@@ -23,6 +23,7 @@ from lesionkit.evidence import metrics, resampling
 from lesionkit.evidence import predictions as table_of
 from lesionkit.evidence.predictions import PredictionError
 
+ALPHA = 0.1  # share of images whose set may miss
 KINDS = ("marginal", "class-conditional")
 COLUMNS = (
     *("split", "kind", "class", "n", "threshold", "coverage", "low", "high", "size", "size_low", "size_high"),
@@ -31,7 +32,7 @@ COLUMNS = (
 UNFITTED = "no validation image of this model to set the threshold on"
 
 
-def quantile(values: np.ndarray, alpha: float = 0.1) -> float:
+def quantile(values: np.ndarray, alpha: float = ALPHA) -> float:
     """The ⌈(n + 1)(1 − α)⌉-th smallest of n scores in [0, 1]; 1 where there are too few. ValueError for α outside 0..1."""
     if not 0 < alpha < 1:
         raise ValueError(f"alpha is {alpha}, expected the share of sets that may miss, such as 0.1")
@@ -40,7 +41,7 @@ def quantile(values: np.ndarray, alpha: float = 0.1) -> float:
 
 
 def thresholds(
-    y: np.ndarray, p: np.ndarray, alpha: float = 0.1, by_class: bool = False, clusters: Sequence | None = None
+    y: np.ndarray, p: np.ndarray, alpha: float = ALPHA, by_class: bool = False, clusters: Sequence | None = None
 ) -> np.ndarray:
     """(7,) the threshold of each class, all equal unless `by_class`, from the y (n,) and p (n, 7) of validation.
 
@@ -64,7 +65,7 @@ def sets(p: np.ndarray, limits: np.ndarray) -> np.ndarray:
 def summary(
     table: pd.DataFrame,
     splits: Sequence[str] = ("test", "external"),
-    alpha: float = 0.1,
+    alpha: float = ALPHA,
     count: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:

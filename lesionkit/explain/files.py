@@ -24,21 +24,19 @@ class Explanation(NamedTuple):
     disagreement: np.ndarray  # of the members' maps: float32 (s, s) in [0, 1]
 
 
-def explained(folders: Mapping[str, Path], files: Sequence[Path], targets: Sequence[int], method: str = "gradcam",
-              device: str | None = None) -> Iterator[Explanation]:  # fmt: skip
-    """The explanation of each file in turn by the models in `folders` (models/<backbone>/), for its class of `targets`.
+def explained(loaded: Mapping[str, inference.Member], files: Sequence[Path], targets: Sequence[int],
+              method: str = "gradcam") -> Iterator[Explanation]:  # fmt: skip
+    """The explanation of each file in turn by models as of `inference.load_members`, for its class of `targets`.
 
-    Models are loaded once, files are decoded once for all members of a size, CHUNK at a time. Maps are of the image as
-    it is, in one view. Raises UnreadableImage for a file that is no image, and what `inference.load` and `cam_maps`
-    raise.
+    Files are decoded once for all members of a size, CHUNK at a time. Maps are of the image as it is, in one view,
+    whatever the study's `tta`. Raises UnreadableImage for a file that is no image, and what `cam_maps` raises.
     """
-    loaded = {name: inference.load(folder, device) for name, folder in folders.items()}
-    largest = max(config["study"]["size"] for _, config in loaded.values())
+    largest = max(config["study"]["size"] for _, config, _ in loaded.values())
     for start in range(0, len(files), CHUNK):
         part = slice(start, start + CHUNK)
         seen: dict[tuple[int, str], np.ndarray] = {}
         members = {}
-        for name, (model, config) in loaded.items():
+        for name, (model, config, _) in loaded.items():
             key = config["study"]["size"], config["study"]["fit"]
             if key not in seen:
                 seen[key] = _decoded(files[part], *key)

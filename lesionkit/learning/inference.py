@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -142,24 +142,33 @@ def predict_rows(
 def predict_files(
     run: Path, files: Sequence[Path], device: str | None = None
 ) -> tuple[pd.DataFrame, list[UnreadableImage]]:
-    """One row a file and member of the run at `run`, and a row for their mean, `ensemble`: file, model, p_akiec … p_vasc, call.
+    """`predict_with` the members of the run at `run`. Raises FileNotFoundError where one is not trained."""
+    return predict_with(load_members(run, device), files)
 
-    Members are the backbones of the run's study. Each file is decoded once for all members of a size, CHUNK files at a
-    time. Files that are no image have no rows; their errors come second. Raises FileNotFoundError where a member is not
-    trained.
-    """
-    study, errors = _study(run), {}
-    members = {}
+
+def load_members(run: Path, device: str | None = None) -> dict[str, Member]:
+    """The trained models of the run at `run`: the backbones of its study, in its order. Raises what `load` raises."""
+    study, members = _study(run), {}
     for name in study["backbones"]:
         model, config = load(Path(run) / "models" / name, device)
         members[name] = model, config, study["backbone"].get(name, {}).get("tta", study["tta"])
+    return members
+
+
+def predict_with(members: Mapping[str, Member], files: Sequence[Path]) -> tuple[pd.DataFrame, list[UnreadableImage]]:
+    """One row a file and member, and a row for the members' mean, `ensemble`: file, model, p_akiec … p_vasc, call.
+
+    Each file is decoded once for all members of a size, CHUNK files at a time. Files that are no image have no rows;
+    their errors come second.
+    """
+    errors: dict[Path, UnreadableImage] = {}
     parts = [_predict_chunk(members, files[i : i + CHUNK], errors) for i in range(0, len(files), CHUNK)]
     columns = ["file", "model", *(f"p_{dx}" for dx in CLASSES), "call"]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
     return table, list(errors.values())
 
 
-def _predict_chunk(members: dict[str, Member], files: Sequence[Path], errors: dict[Path, UnreadableImage]) -> pd.DataFrame:
+def _predict_chunk(members: Mapping[str, Member], files: Sequence[Path], errors: dict[Path, UnreadableImage]) -> pd.DataFrame:
     """The rows of a few files, in their order; those that cannot be read go to `errors`."""
     probabilities = {}
     for key in dict.fromkeys(_seen_at(member) for member in members.values()):

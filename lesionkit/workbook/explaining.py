@@ -1,7 +1,7 @@
 """`lesionkit explain`: what each member of a run looks at in somebody's own images, a figure an image."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,27 +21,27 @@ from lesionkit.workbook.artifacts import caveat, write_atomically
 
 def explain_files(run: Path, files: Sequence[Path], out: Path, method: str = "gradcam",
                   device: str | None = None) -> tuple[pd.DataFrame, list[UnreadableImage]]:  # fmt: skip
-    """Write out/<stem>.png for each file and out/probabilities.csv; returns what `inference.predict_files` returns.
+    """Write out/<stem>.png for each file and out/probabilities.csv; returns what `inference.predict_with` returns.
 
     A panel shows the image, the map of each member and of the ensemble for the class that the ensemble calls, how far
     the members' maps disagree, and the ensemble's probabilities. Probabilities are those of `predict_files`, with the
     study's `tta`; maps are of one view. A file given twice is explained once. `out` is made, or is empty; nothing is
     written where no file can be read. Raises ValueError for a `method` that is none of METHODS, and what
-    `predict_files`, `cam_maps` and writing raise.
+    `load_members`, `cam_maps` and writing raise.
     """
     if method not in METHODS:
         raise ValueError(f"method {method!r}: use one of {', '.join(METHODS)}")
-    table, unreadable = inference.predict_files(run, list(dict.fromkeys(files)), device)
+    members = inference.load_members(run, device)
+    table, unreadable = inference.predict_with(members, list(dict.fromkeys(files)))
     if table.empty:
         return table, unreadable
     calls = table.pivot(index="file", columns="model", values="call").loc[table["file"].unique()]
     readable = [Path(file) for file in calls.index]
     p = probabilities(table[table["model"] == "ensemble"])  # (n, 7)
-    folders = {name: run / "models" / name for name in table["model"].unique() if name != "ensemble"}
-    note, names = _note(run), figure_names(readable)
+    note, names = note_of(study_of(run)), figure_names(readable)
     out.mkdir(parents=True, exist_ok=True)
-    for i, found in enumerate(explained(folders, readable, p.argmax(1), method, device)):
-        figure = _panel(found, readable[i], calls.iloc[i], p[i], note)
+    for i, found in enumerate(explained(members, readable, p.argmax(1), method)):
+        figure = panel(found, calls.iloc[i], p[i], title="/".join(readable[i].parts[-2:]), note=note)
         write_atomically(out / names[i], lambda path: figure.savefig(path, bbox_inches="tight", dpi=200))
         plt.close(figure)
     write_atomically(out / "probabilities.csv", lambda path: table.to_csv(path, index=False))
@@ -65,8 +65,8 @@ def figure_names(files: Sequence[Path]) -> list[str]:
     return names
 
 
-def _panel(found: Explanation, file: Path, calls: pd.Series, p: np.ndarray, note: str) -> plt.Figure:
-    """The panel of one image, named by its file and the folder that it is in."""
+def panel(found: Explanation, calls: Mapping[str, str], p: np.ndarray, *, title: str = "", note: str = "") -> plt.Figure:
+    """The panel of one image: what each model and the `ensemble` call it, and p (7,), the ensemble's probabilities."""
     ax = plot_cam_panel(
         [found.image],
         {name: [values] for name, values in found.maps.items()},
@@ -75,14 +75,18 @@ def _panel(found: Explanation, file: Path, calls: pd.Series, p: np.ndarray, note
         disagreement=[found.disagreement],
         probabilities=p[None],
     )
-    ax.set_title("/".join(file.parts[-2:]), loc="left", fontsize=9)
+    ax.set_title(title, loc="left", fontsize=9)
     if note:
         ax.figure.text(0.995, -0.01, note, ha="right", va="top", fontsize=7, color="0.4")  # below all else
     return ax.figure
 
 
-def _note(run: Path) -> str:
-    """What must be said of the models of a run; empty where nothing must."""
+def study_of(run: Path) -> Study:
+    """The settings that the models of a run were trained with."""
     settings = json.loads((run / "study.json").read_text())
-    study = Study(**{key: value for key, value in settings.items() if key in Study.__dataclass_fields__})
+    return Study(**{key: value for key, value in settings.items() if key in Study.__dataclass_fields__})
+
+
+def note_of(study: Study) -> str:
+    """What must be said of the models of a study; empty where nothing must."""
     return f"Models of study {study.name}. {caveat(study)}" if caveat(study) else ""

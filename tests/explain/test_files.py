@@ -20,36 +20,34 @@ TARGETS = [4, 0, 4]
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
-    """The folders of a run's models, and three image files."""
+    """The models of a run, and three image files."""
     base = tmp_path_factory.mktemp("given")
     run = saved_run(base / "run", SIZES, fit="pad")
-    return {name: run / "models" / name for name in SIZES}, photographs(base, "a.png", "b.jpg", "c.png")
+    return inference.load_members(run), photographs(base, "a.png", "b.jpg", "c.png")
 
 
 def test_an_explanation_holds_what_the_members_see_and_where(given):
-    folders, files = given
-    found = list(explained(folders, files, TARGETS, "layercam"))
+    members, files = given
+    found = list(explained(members, files, TARGETS, "layercam"))
     assert len(found) == 3 and list(found[0].maps) == [*SIZES, "ensemble"]
     for i, one in enumerate(found):
         assert np.array_equal(one.image, decode(files[i], 64, "pad"))
-        for name, folder in folders.items():
+        for name, (model, config, _) in members.items():
             own = np.stack([decode(files[i], SIZES[name], "pad")])
-            alone = cam_maps(*inference.load(folder), own, TARGETS[i : i + 1], ("layercam",))["layercam"]
+            alone = cam_maps(model, config, own, TARGETS[i : i + 1], ("layercam",))["layercam"]
             assert np.allclose(one.maps[name], resized(alone, 64)[0], atol=1e-4)
-        members = np.stack([one.maps[name] for name in SIZES])[:, None]
-        assert np.allclose(one.maps["ensemble"], ensemble_map(members)[0], atol=1e-6)
-        assert np.allclose(one.disagreement, disagreement(members)[0], atol=1e-6) and one.disagreement.any()
+        maps = np.stack([one.maps[name] for name in SIZES])[:, None]
+        assert np.allclose(one.maps["ensemble"], ensemble_map(maps)[0], atol=1e-6)
+        assert np.allclose(one.disagreement, disagreement(maps)[0], atol=1e-6) and one.disagreement.any()
 
 
-def test_models_are_loaded_and_files_decoded_once_and_chunks_change_nothing(given, monkeypatch):
+def test_files_are_decoded_once_and_chunks_change_nothing(given, monkeypatch):
     whole = list(explained(*given, TARGETS))
-    seen, loaded, load = [], [], inference.load
+    seen = []
     monkeypatch.setattr(of_files, "CHUNK", 2)
     monkeypatch.setattr(of_files, "decode", lambda file, *how: seen.append((file, how[0])) or decode(file, *how))
-    monkeypatch.setattr(inference, "load", lambda folder, device: loaded.append(folder) or load(folder, device))
     apart = list(explained(*given, TARGETS))
     assert sorted(seen) == [(file, size) for file in given[1] for size in (32, 64)]
-    assert loaded == list(given[0].values())
     for one, other in zip(whole, apart, strict=True):
         assert all(np.allclose(one.maps[name], other.maps[name], atol=1e-4) for name in one.maps)
 

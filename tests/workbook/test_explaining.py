@@ -69,15 +69,15 @@ def test_a_panel_shows_what_was_found(run, tmp_path, monkeypatch):
 def test_maps_are_for_the_ensembles_call(run, tmp_path, monkeypatch):
     asked = []
 
-    def explained(folders, files, targets, *how):
-        asked.append((list(folders), list(targets), how))
+    def explained(members, files, targets, *how):
+        asked.append((list(members), list(targets), how))
         return []
 
     monkeypatch.setattr(explaining, "explained", explained)
     files = photographs(tmp_path, "a.png", "b.png", "c.png")
     table, _ = explaining.explain_files(run, files, tmp_path / "out", "layercam")
     called = table.loc[table["model"] == "ensemble", "call"]
-    assert asked == [(list(SIZES), [CLASSES.index(dx) for dx in called], ("layercam", None))]
+    assert asked == [(list(SIZES), [CLASSES.index(dx) for dx in called], ("layercam",))]
 
 
 def test_nothing_is_written_where_no_file_can_be_read(run, tmp_path):

@@ -1,0 +1,137 @@
+"""What is said of one image file: probabilities, a conformal set, whether the models know its like, and their maps."""
+
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from PIL import Image
+
+from lesionkit.cli.shared import IMAGES
+from lesionkit.data.pixels import opened, to_rgb
+from lesionkit.data.records import CLASSES
+from lesionkit.evidence import conformal, openset, predictions, scaling
+from lesionkit.explain.files import explained
+from lesionkit.learning import inference
+from lesionkit.plots.style import SPLIT_LABELS
+from lesionkit.study import Study
+from lesionkit.workbook.explaining import note_of, panel, study_of
+
+MEGABYTES, MEGAPIXELS = 20, 50  # the largest file that is taken, and the largest image
+UNLIKE = 0.05  # the share of validation images that are said to be unlike the rest, by how far the members disagree:
+# not by low energy, since models may claim more support for noise or print than for a lesion, and did
+PREVIEW = 480  # px, the longer side
+
+
+class Refused(Exception):  # noqa: N818
+    """A file that gets no answer. The message is for whoever gave it, and names no path."""
+
+
+class Reference(NamedTuple):
+    """What was fitted on the validation images of a run, and how it does on each split."""
+
+    temperature: float  # of the ensemble
+    limits: np.ndarray  # (7,) as of `conformal.thresholds`
+    disagreement: float  # nats: above it an image is unlike; infinite for one member, who cannot disagree
+    splits: pd.DataFrame  # split, n, holds (share of sets that hold the truth), unlike (share of images called so)
+
+
+class Answer(NamedTuple):
+    """What is said of one image."""
+
+    table: pd.DataFrame  # a row a member and, last, the `ensemble`: model, p_akiec … p_vasc, call
+    calibrated: np.ndarray  # (7,) the ensemble's, temperature-scaled
+    chosen: list[str]  # the classes of the conformal set
+    unlike: bool
+    preview: bytes  # JPEG
+    panel: bytes  # PNG
+
+
+class Models(NamedTuple):
+    """The members of a run, opened once, and what validation says of their ensemble."""
+
+    study: Study
+    members: dict[str, inference.Member]
+    reference: Reference
+
+    @classmethod
+    def open(cls, run: Path, device: str | None = None) -> "Models":
+        """Raises FileNotFoundError, ValueError where a member is not trained or its predictions are not there."""
+        members = inference.load_members(run, device)
+        return cls(study_of(run), members, reference(run, list(members)))
+
+    def answer(self, file: Path) -> Answer:
+        """Raises Refused where the file is none of IMAGES, too large, broken, or incomplete."""
+        check(file)
+        table, unreadable = inference.predict_with(self.members, [file])
+        if unreadable:
+            raise Refused("This image is broken or incomplete, and cannot be read to its end. Try the original file.")
+        p = predictions.probabilities(table)  # (members + 1, 7)
+        found = next(explained(self.members, [file], [int(p[-1].argmax())]))
+        figure = panel(found, dict(zip(table["model"], table["call"])), p[-1], note=note_of(self.study))
+        return Answer(
+            table.drop(columns="file"),
+            scaling.scaled(p[-1:], self.reference.temperature)[0],
+            list(np.array(CLASSES)[conformal.sets(p[-1:], self.reference.limits)[0]]),
+            bool(openset.disagreement(p[:-1, None])[0] > self.reference.disagreement),
+            _preview(file),
+            _png(figure),
+        )
+
+
+def reference(run: Path, names: list[str]) -> Reference:
+    """Fitted on the split "val" of RUN/predictions/<name>.parquet. Raises PredictionError where there is none."""
+    table = predictions.read([run / "predictions" / f"{name}.parquet" for name in names])
+    validation = predictions.by_model(table, split="val")
+    p, y = _stacked(validation), predictions.targets(validation[names[0]])
+    limits = conformal.thresholds(y, p.mean(axis=0), clusters=predictions.clusters(validation[names[0]]))
+    most = np.quantile(openset.disagreement(p), 1 - UNLIKE) if len(names) > 1 else np.inf
+    rows = []
+    for split in (name for name in SPLIT_LABELS if (table["split"] == name).any()):
+        tables = predictions.by_model(table, split=split)
+        p_of, own = _stacked(tables), predictions.targets(tables[names[0]])
+        held = conformal.sets(p_of.mean(axis=0), limits)[np.arange(len(own)), own]
+        rows.append((split, len(own), held.mean(), (openset.disagreement(p_of) > most).mean()))
+    splits = pd.DataFrame(rows, columns=["split", "n", "holds", "unlike"])
+    return Reference(scaling.temperature(y, p.mean(axis=0)), limits, float(most), splits)
+
+
+def check(file: Path) -> None:
+    """Raises Refused for a file that is none of IMAGES by its name and its first bytes, or too large."""
+    if file.suffix.lower() not in IMAGES:
+        raise Refused(f"This is no image of a kind that is read here: {', '.join(IMAGES)}.")
+    kinds = Image.registered_extensions()
+    try:
+        if file.stat().st_size > MEGABYTES * 2**20:
+            raise Refused(f"This file is larger than {MEGABYTES} MB. Save the image smaller: the models see few pixels of it.")
+        with Image.open(file, formats=sorted({kinds[suffix] for suffix in IMAGES})) as image:
+            pixels = image.width * image.height
+    except Image.DecompressionBombError:
+        pixels = np.inf
+    except (OSError, ValueError, SyntaxError, EOFError) as error:  # OSError: also gone, since it was answered elsewhere
+        raise Refused("This file is named as an image but holds none that can be read.") from error
+    if pixels > MEGAPIXELS * 1e6:
+        raise Refused(f"This image has more than {MEGAPIXELS} megapixels. Save it smaller: the models see few of them.")
+
+
+def _stacked(tables: Mapping[str, pd.DataFrame]) -> np.ndarray:
+    """(m, n, 7) the members' probabilities."""
+    return np.stack([predictions.probabilities(rows) for rows in tables.values()]).astype(np.float64)
+
+
+def _preview(file: Path) -> bytes:
+    with opened(file) as image:
+        image.draft("RGB", (PREVIEW, PREVIEW))
+        small = to_rgb(image)
+    small.thumbnail((PREVIEW, PREVIEW))
+    small.save(buffer := BytesIO(), "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def _png(figure: plt.Figure) -> bytes:
+    figure.savefig(buffer := BytesIO(), format="png", bbox_inches="tight", dpi=200)
+    plt.close(figure)
+    return buffer.getvalue()
