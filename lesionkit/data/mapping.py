@@ -7,7 +7,7 @@
     image = "Datei"
     label = "Befund"
 
-    [labels]  # each of their labels, and its class; "" for what is no class
+    [labels]  # each of their labels, and its class; "SCC" for squamous cell carcinoma (akiec); "" for what is no class
     Melanom = "mel"
     Narbe = ""
 
@@ -31,6 +31,8 @@ from lesionkit.data.records import CLASSES, CONFIRMATION, LABELS, DataError
 
 MAPPINGS = Path(__file__).parent / "mappings"
 DEFAULT = "default"
+SCC = "SCC"  # in place of a class: akiec, but for the results without squamous cell carcinoma
+CHOICES = f'{", ".join(CLASSES)}; {SCC} for squamous cell carcinoma, which counts as akiec; "" for what is no class'
 FILL_IN = "?"  # what the written mapping has where its reader must choose
 
 
@@ -42,9 +44,14 @@ class TableMapping:
     title: str
     note: str
     columns: Mapping[str, tuple[str, ...]]
-    labels: Mapping[str, str]  # label -> class, or ""
+    labels: Mapping[str, str]  # label -> class, SCC or ""
     confirmation: Mapping[str, str]
-    own: frozenset[str]  # facts whose column this mapping names itself: it must be there
+    own: frozenset[str]  # facts whose column this mapping names itself
+
+    def class_of(self, label: str) -> str:
+        """The class of a label; "" if it is none. Raises KeyError for a label that is not known."""
+        found = self.labels[key(label)]
+        return LABELS[SCC.casefold()] if found == SCC else found
 
 
 def available() -> list[str]:
@@ -80,7 +87,7 @@ def template(columns: Mapping[str, str], counts: pd.Series, labels: Mapping[str,
     needed = {fact: FILL_IN for fact in ("image", "label") if fact not in columns}
     lines = ["[columns]", *(f"{fact} = {_quoted(name)}" for fact, name in (needed | dict(columns)).items())]
     lines += [f"# where the table has them, too: {', '.join(more)}"] if (more := sorted(set(facts) - {*columns, *needed})) else []
-    lines += ["", f'[labels]  # {", ".join(CLASSES)}; "" for what is none of them']
+    lines += ["", f"[labels]  # {CHOICES}"]
     lines += [f"{_quoted(label)} = {_quoted(labels.get(key(label), FILL_IN))}  # {n:,} rows" for label, n in counts.items()]
     return "\n".join(lines) + "\n"
 
@@ -110,8 +117,8 @@ def _check(name: str, own: dict[str, Any], facts: Iterable[str]) -> None:
         if fact not in facts or FILL_IN in _names(found) or not all(isinstance(one, str) for one in _names(found)):
             raise DataError(f"mapping {name}: {fact} = {found!r}: name a column of the table for one of {', '.join(facts)}")
     for label, dx in own.get("labels", {}).items():
-        if dx not in (*CLASSES, ""):
-            raise DataError(f'mapping {name}: {label!r} = {dx!r}: one of {", ".join(CLASSES)}, or "" for what is none of them')
+        if dx not in (*CLASSES, SCC, ""):
+            raise DataError(f"mapping {name}: {label!r} = {dx!r}: one of {CHOICES}")
 
 
 def _names(found: Any) -> tuple:

@@ -4,7 +4,6 @@ What the table's columns and labels mean is said by a mapping (`mapping.py`), or
 those of the releases (`matching.py`).
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,14 +13,13 @@ import pandas as pd
 
 from lesionkit.data import IMAGES, mapping
 from lesionkit.data.listing import NOT_A_PHOTOGRAPH, Listing, from_one_hot, read_text, walk
-from lesionkit.data.mapping import TableMapping, key
+from lesionkit.data.mapping import SCC, TableMapping, key
 from lesionkit.data.matching import Rows, leave_out, match_images
 from lesionkit.data.readers import Reading, empty_index
 from lesionkit.data.records import CLASSES, DataError, Record, problem_table
 
 COLUMNS = {"label": "source_dx", "lesion": "lesion_id", "confirmation": "dx_type"}  # of the index, where named otherwise
 SEXES = {"m": "male", "f": "female", "w": "female"}
-_SCC = re.compile(r"scc\b|squamous cell carcinoma", re.IGNORECASE)  # results without it stand beside: named as ISIC has it
 _BYTES = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))  # how a table in UTF-16 begins
 _AGES = 0, 120  # years
 
@@ -56,7 +54,8 @@ def recognise(folder: Path, table: Path, name: str = "") -> Own:
     record = _record(title, how, rows["source_dx"].value_counts().to_dict())
     listing = Listing(folder, images[["image_id", "path"]].assign(owner=record.name), ())
     index, more = match_images(rows, listing, record, named)
-    problems = [ambiguous, *problems, *more]
+    absent = [f"{' or '.join(how.columns[fact])} ({fact}) is not there, and left empty." for fact in sorted(how.own) if not columns[fact]]
+    problems = [problem_table("missing column", absent, file=[table.name] * len(absent)), ambiguous, *problems, *more]
     if index.empty:
         remedy = f"None of {len(text):,} rows has an image of a known label in {folder}: see the other problems."
         problems.append(problem_table("no usable image", remedy, file=[table.name], fatal=True))
@@ -89,8 +88,8 @@ def _present(text: pd.DataFrame, names: tuple[str, ...]) -> list[str]:
 def _rows(text: pd.DataFrame, columns: Mapping[str, list[str]], how: TableMapping, file: str) -> pd.DataFrame:
     """A row a row of the table: image, source_dx and what else is known, `line`; raises DataError for what must be there."""
     there = f"The table has {', '.join(text)}."
-    for fact in sorted(how.own):
-        if not columns[fact]:
+    for fact in ("image", "label"):
+        if fact in how.own and not columns[fact]:
             raise DataError.about("missing column", file, f"{' or '.join(how.columns[fact])} ({fact}) is not there. {there}")
     if not columns["image"]:
         raise DataError.about("no column of images", file, f"Name it in a mapping. {there}")
@@ -115,7 +114,7 @@ def _sound(rows: pd.DataFrame, how: TableMapping, file: str) -> Rows:
     if len(unknown):
         named = ", ".join(f"{label!r} ({n:,})" for label, n in unknown.head(8).items()) + ", …" * (len(unknown) > 8)
         raise DataError.about("unknown label", file, f"{len(unknown)} labels are of no known class: {named}. Give each one in a mapping.")
-    rows["source_dx"] = rows["source_dx"].mask(rows["source_dx"].str.match(_SCC) & (labels.map(how.labels) == "akiec"), "SCC")
+    rows["source_dx"] = rows["source_dx"].mask(labels.map(how.labels) == SCC, SCC)  # so that results without it stand beside
     rows["dx_type"] = rows["dx_type"].map(lambda word: how.confirmation.get(key(word), word), na_action="ignore")
     rows["sex"] = rows["sex"].map(lambda word: SEXES.get(key(word), word), na_action="ignore")
     rows["source"] = rows["source"].fillna(how.title or Path(file).stem)
@@ -125,7 +124,7 @@ def _sound(rows: pd.DataFrame, how: TableMapping, file: str) -> Rows:
     strange = problem_table("age is no number of years", [f"{text!r}: left empty. Correct it." for text in odd["age"]],
                             file=odd["line"])  # fmt: skip
     rows = rows.assign(age=age, lesion_id=_lesions(rows))
-    return rows, [bare, strange, _torn(rows, labels.map(how.labels))]
+    return rows, [bare, strange, _torn(rows, labels.map(how.class_of))]
 
 
 def _one_spelling(labels: pd.Series) -> pd.Series:
@@ -153,8 +152,10 @@ def _image_files(folder: Path) -> pd.DataFrame:
     files = [PurePosixPath(prefix + name) for prefix, names in walk(folder) for name in names]
     files = [file for file in files if file.suffix.lower() in IMAGES and not NOT_A_PHOTOGRAPH.search(file.stem)]
     stems = pd.Series([file.stem.removesuffix("_downsampled") for file in files], dtype="str")
-    paths = pd.Series([str(file.with_suffix("")) for file in files], dtype="str")
-    table = pd.DataFrame({"image_id": stems.mask(stems.str.casefold().duplicated(keep=False), paths)})
+    ids = stems
+    for longer in ([str(file.with_suffix("")) for file in files], map(str, files)):  # where names repeat
+        ids = ids.mask(ids.str.casefold().duplicated(keep=False), pd.Series(longer, dtype="str"))
+    table = pd.DataFrame({"image_id": ids})
     parts = [_parts(str(file)) for file in files]
     return table.assign(path=[str(file) for file in files], parts=[one for one, _ in parts], ending=[end for _, end in parts])
 
@@ -193,7 +194,7 @@ def _find_files(rows: pd.DataFrame, images: pd.DataFrame) -> tuple[pd.DataFrame,
 
 def _record(title: str, how: TableMapping, counts: Mapping[str, int]) -> Record:
     """What is known of this data set, as of a release: `official` counts the table's rows of each label, class by class."""
-    classes = {label: how.labels[key(label)] for label in counts}
+    classes = {label: how.class_of(label) for label in counts}
     labels = {label: dx for known in CLASSES for label, dx in classes.items() if dx == known}
     unmapped = tuple(label for label, dx in classes.items() if not dx)
     return Record(name="own", title=title, labels=labels, official={label: counts[label] for label in (*labels, *unmapped)},
