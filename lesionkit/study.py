@@ -25,6 +25,7 @@ class Study:
 
     name: str
     title: str = ""
+    note: str = ""  # what must stand in every figure, where it is not what synthetic images or a leaking split call for
     seed: int = 0
 
     given: bool = False  # predictions are given (`lesionkit evaluate`): no image, no training, notebooks 03 and 04 only
@@ -122,7 +123,7 @@ RANGES = {  # smallest and largest
 }  # fmt: skip
 HOW = ("threads", "processes", "compile")  # of no notebook's matter: a change of these makes none stale
 FIXED = (
-    "name", "title", "seed", "given", "phantoms", "phantom_size", "split", "fractions", "fit", "backbones", "backbone",
+    "name", "title", "note", "seed", "given", "phantoms", "phantom_size", "split", "fractions", "fit", "backbones", "backbone",
     "resamples", "explained", "scored", "curve_steps", "cams", "masks",
 )  # of the study as a whole: a [backbone.X] table cannot set them  # fmt: skip
 

@@ -2,19 +2,28 @@
 
 import ast
 import json
+import re
+import shlex
+import shutil
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 from sklearn import metrics as sk
 
+from lesionkit.cli import data as cli_data
+from lesionkit.cli import shared as cli_shared
+from lesionkit.cli import validation
+from lesionkit.data import phantoms
 from lesionkit.data.records import CLASSES
 from lesionkit.workbook import evaluation, pipeline
 from lesionkit.workbook.artifacts import file_hash, read_manifest
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TINY = """
 phantoms = 90
 phantom_size = 48
@@ -173,3 +182,51 @@ def test_anybody_s_predictions_are_evaluated_like_a_study_s(done, tmp_path):
     points = pd.read_csv(out / "tables" / "03b_operating_points.csv")
     assert points["value"].isna().all() and points["note"].str.contains("no validation image").all()
     assert (out / "report" / "index.html").exists() and not list(out.rglob("*.failed.ipynb"))
+
+
+def test_the_guide_to_own_data_holds_what_it_says(done, tmp_path, monkeypatch, capsys):
+    """Its commands, in its order, on its table and with its mapping: images of three classes, one of them the run's own."""
+    _, run, _ = done
+    guide = (ROOT / "lesionkit" / "guides" / "own-data.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^    lesionkit (.+)$", guide, re.MULTILINE)
+    head = re.search(r"^    (Bild;.+)$", guide, re.MULTILINE)[1]
+    app = typer.Typer()
+    app.command("validate")(validation.validate)
+    app.add_typer(cli_data.app, name="data")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs" / "full").symlink_to(run)
+    phantoms.write(tmp_path / "drawn", 60, 48, 5)
+    rows = pd.read_csv(tmp_path / "drawn" / "HAM10000_metadata.csv").query("dx in ['mel', 'nv', 'bcc']")
+    words = {"mel": "Melanom", "nv": "Nävus", "bcc": "Basaliom"}
+    files = [tmp_path / "drawn" / "HAM10000_images" / f"{name}.jpg" for name in rows["image_id"]]
+    theirs = next(run.glob("data/*/HAM10000_images/*.jpg"))
+    (tmp_path / "images").mkdir()
+    lines = [head, "fehlt;Narbe;0;"]
+    for k, (file, dx) in enumerate(zip([*files, theirs], [*rows["dx"], "nv"])):
+        shutil.copy(file, tmp_path / "images" / f"P{k}.jpg")
+        lines.append(f"images\\P{k}.jpg;{words[dx]};{k};40,5")
+    (tmp_path / "table.csv").write_text("\n".join(lines), encoding="cp1252")
+
+    codes = []
+    for command in commands:
+        try:
+            codes.append(app(shlex.split(command), standalone_mode=False) or 0)
+        except cli_shared.Stop as error:
+            pytest.fail(f"{command}: {error}")
+        said = capsys.readouterr().out
+        if "--mapping" not in command:
+            assert 'image = "?"' in said
+            (tmp_path / "clinic.toml").write_text(re.search(r"```toml\n(.+?)```", guide, re.DOTALL)[1], encoding="utf-8")
+    assert codes == [1, 0, 0] and said.splitlines()[-1] == f"report: {tmp_path / 'validated' / 'report' / 'index.html'}"
+    out = tmp_path / "validated"
+    removed = pd.read_csv(out / "tables" / "04_external_set.csv").set_index("step")["removed"]
+    assert removed["looks like an image of the run"] >= 1 and "P" + str(len(files)) not in set(pd.read_csv(out / "splits" / "split.csv")["image_id"])
+    points = pd.read_csv(out / "tables" / "03b_operating_points.csv")
+    assert set(points["split"]) == {"val", "test", "external"} and points.groupby(["model", "target"])["threshold"].nunique().eq(1).all()
+    carried = pd.read_csv(run / "tables" / "03b_operating_points.csv")
+    key = ["model", "target"]
+    assert points.groupby(key)["threshold"].first().round(6).equals(carried.groupby(key)["threshold"].first().round(6))
+    drop = pd.read_csv(out / "tables" / "04_drop.csv").set_index(["model", "metric"])
+    assert drop.loc[("ensemble", "balanced_accuracy")].isna()["external"] and drop.loc[("ensemble", "accuracy")].notna()["drop"]
+    assert "Photographs of 2024" in (out / "report" / "index.html").read_text(encoding="utf-8") and not list(out.rglob("*.failed.ipynb"))

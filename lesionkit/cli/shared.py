@@ -7,10 +7,10 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from lesionkit.data import IMAGES
 from lesionkit.study import available
 
 FAILED, BAD_USAGE = 1, 2
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help=f"{', '.join(available())}, or the path of a .toml.")]
 Data = Annotated[
@@ -23,6 +23,10 @@ Set = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, such as outputs/demo.")]
 ImagePaths = Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image files, or folders of them.")]
+OwnLabels = Annotated[Path, typer.Option("--labels", metavar="CSV", help="The table of your own images: a row an image.")]
+OwnMapping = Annotated[
+    str, typer.Option("--mapping", metavar="NAME|FILE", help="How to read it: derm7pt, pad-ufes-20, bcn20000, or a .toml.")
+]
 
 
 class Stop(Exception):  # noqa: N818

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from lesionkit.data import own
 from lesionkit.data.listing import list_folder
 from lesionkit.data.pixels import UnreadableImage, decode
 from lesionkit.data.readers import Reading, recognise
@@ -24,6 +25,7 @@ class Report:
     folder: Path
     readings: tuple[Reading, ...]
     problems: pd.DataFrame
+    template: str = ""  # a mapping to fill in, where somebody's own table is not understood
 
     @property
     def fatal(self) -> bool:
@@ -41,7 +43,8 @@ class Report:
     def render(self) -> str:
         """The report as plain text."""
         parts = [f"Data in {self.folder}", *map(_render_reading, self.readings)]
-        return "\n\n".join([*parts, _render_problems(self.problems)]) + "\n"
+        filling = f"Save this as a .toml, fill it in, and give it with --mapping:\n\n{self.template}".rstrip()
+        return "\n\n".join([*parts, _render_problems(self.problems), *([filling] if self.template else [])]) + "\n"
 
 
 def check(folder: Path, *, progress: Callable[[int, int], None] | None = None) -> Report:
@@ -62,6 +65,23 @@ def check(folder: Path, *, progress: Callable[[int, int], None] | None = None) -
     readings = tuple(_with_decoded(reading, folder, progress) for reading in present)
     problems = pd.concat([reading.problems for reading in readings], ignore_index=True)
     return Report(folder, readings, problems)
+
+
+def check_own(
+    folder: Path, table: Path, mapping: str = "", *, progress: Callable[[int, int], None] | None = None
+) -> Report:
+    """As `check`, of somebody's own images by their table, read with a mapping (see `own.recognise`).
+
+    Raises DataError for a mapping that is none.
+    """
+    try:
+        found = own.recognise(folder, table, mapping)
+    except DataError as error:
+        if error.problems.empty:
+            raise
+        return Report(Path(folder), (), error.problems)
+    reading = _with_decoded(found.reading, folder, progress) if found.reading.layout else found.reading
+    return Report(Path(folder), (reading,), reading.problems, found.template)
 
 
 def verify(
@@ -111,16 +131,18 @@ def _render_reading(reading: Reading) -> str:
     if not reading.layout:
         return f"{record.title} (not read: see the problems)"
     whole = f" of {record.lesions:,}" if record.lesions else ""
+    wide = max(8, *map(len, record.official)) if record.official else 8
     lines = [
         f"{record.title} (layout: {reading.layout})",
-        f"  {'images':<8}{len(index):>8,} of {record.images:,}",
-        f"  {'lesions':<8}{index['lesion_id'].nunique():>8,}{whole}",
-        f"  {'label':<8}{'found':>8}{'official':>10}   class",
+        *([f"  {record.note}"] if record.note else []),
+        f"  {'images':<{wide}}{len(index):>8,} of {record.images:,}",
+        f"  {'lesions':<{wide}}{index['lesion_id'].nunique():>8,}{whole}",
+        f"  {'label':<{wide}}{'found':>8}{'official' if record.name in DATASETS else 'rows':>10}   class",
     ]
     found = index["source_dx"].str.casefold().value_counts()
     for label, official in record.official.items():
         name = record.labels.get(label, "none: left out")
-        lines.append(f"  {label:<8}{found.get(label.casefold(), 0):>8,}{official:>10,}   {name}")
+        lines.append(f"  {label:<{wide}}{found.get(label.casefold(), 0):>8,}{official:>10,}   {name}")
     return "\n".join(lines)
 
 

@@ -3,15 +3,17 @@
 import csv
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lesionkit.data.records import DATASETS, DataError, problem_table
 
 _IMAGE_ENDING = re.compile(r"(.+)\.(?:jpe?g|png)", re.IGNORECASE)
-_NOT_A_PHOTOGRAPH = re.compile(r"_(?:segmentation|superpixels|attribute_\w+)$", re.IGNORECASE)
+NOT_A_PHOTOGRAPH = re.compile(r"_(?:segmentation|superpixels|attribute_\w+)$", re.IGNORECASE)
 # Releases, and parts of them, that no record describes; ISIC 2018's tasks 1 and 2 hold some HAM10000 images.
 _OTHER_RELEASE = re.compile(r"isic.?20\d\d.*(?:test|validation|task.?[12])|isic.?20(?:16|17|20|24)", re.IGNORECASE)
 
@@ -31,10 +33,27 @@ class Listing:
 
 
 def list_folder(folder: Path) -> Listing:
-    """Walk `folder`: links followed, hidden files and macOS's leavings not. Raises DataError if it cannot."""
+    """Walk `folder`. Raises DataError if it cannot."""
+    images, others = [], []
+    for prefix, names in walk(folder):
+        owner = _owner(prefix)
+        for name in names:
+            match = _IMAGE_ENDING.fullmatch(name)
+            if not match:
+                others.append(prefix + name)
+            elif owner is not None and not NOT_A_PHOTOGRAPH.search(match[1]):
+                images.append((match[1].removesuffix("_downsampled"), prefix + name, owner))
+    table = pd.DataFrame(images, columns=["image_id", "path", "owner"], dtype="str")
+    return Listing(folder, table, tuple(sorted(others)))
+
+
+def walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Each folder below, as "" or "sub/folder/", with the names of its files, sorted: links followed, hidden files and
+    macOS's leavings not. Raises DataError where there is no folder, or one cannot be read.
+    """
     if not folder.is_dir():
         raise DataError.about("missing folder", str(folder), "Give the folder of images and label file.")
-    images, others, seen = [], [], set()
+    seen = set()
     for base, folders, names in os.walk(folder, followlinks=True, onerror=_unlisted):
         real = os.path.realpath(base)
         if real in seen:  # a link back up would go round for ever
@@ -43,15 +62,7 @@ def list_folder(folder: Path) -> Listing:
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
         prefix = "" if base == str(folder) else Path(base).relative_to(folder).as_posix() + "/"
-        owner = _owner(prefix)
-        for name in sorted(name for name in names if not name.startswith(".")):
-            match = _IMAGE_ENDING.fullmatch(name)
-            if not match:
-                others.append(prefix + name)
-            elif owner is not None and not _NOT_A_PHOTOGRAPH.search(match[1]):
-                images.append((match[1].removesuffix("_downsampled"), prefix + name, owner))
-    table = pd.DataFrame(images, columns=["image_id", "path", "owner"], dtype="str")
-    return Listing(folder, table, tuple(sorted(others)))
+        yield prefix, sorted(name for name in names if not name.startswith("."))
 
 
 def read_table(
@@ -62,7 +73,7 @@ def read_table(
     Commas, semicolons or tabs, quoted or not; case and outer spaces of column names are ignored. A missing
     optional column is all NA and a problem; a missing needed one raises DataError.
     """
-    table = _read_text(listing.folder / file, file)
+    table = read_text(listing.folder / file, file)
     table.columns = [str(name).strip().casefold() for name in table.columns]
     wanted = {name.casefold(): name for name in [*needed, *optional]}
     missing = [name for key, name in wanted.items() if key not in table.columns]
@@ -86,6 +97,14 @@ def image_ids(column: pd.Series) -> pd.Series:
     return ids.mask(ids == "")
 
 
+def from_one_hot(table: pd.DataFrame) -> pd.Series:
+    """The name of the column that is 1 in each row; NA where not exactly one is 1 and all the others 0."""
+    values = table.apply(pd.to_numeric, errors="coerce").to_numpy(float)  # (n, labels)
+    valid = np.isin(values, (0, 1)).all(axis=1) & (values.sum(axis=1) == 1)
+    names = np.asarray(table.columns, dtype=object)[values.argmax(axis=1)]
+    return pd.Series(names, index=table.index, dtype="str").where(valid)
+
+
 def _owner(prefix: str) -> str | None:
     """The data set that the innermost telling folder means; "" if none tells, None for another release."""
     for part in reversed(prefix.split("/")):
@@ -97,13 +116,14 @@ def _owner(prefix: str) -> str | None:
     return ""
 
 
-def _read_text(path: Path, file: str) -> pd.DataFrame:
+def read_text(path: Path, file: str, encoding: str = "utf-8-sig") -> pd.DataFrame:
+    """All of a table as text: commas, semicolons or tabs, quoted or not. Raises DataError where it cannot be read."""
     try:
-        with path.open(encoding="utf-8-sig") as lines:
+        with path.open(encoding=encoding) as lines:
             header = lines.readline()
         separator = max(",\t;", key=header.count)
-        return pd.read_csv(path, sep=separator, dtype="str", encoding="utf-8-sig", quoting=csv.QUOTE_MINIMAL)
-    except (OSError, UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+        return pd.read_csv(path, sep=separator, dtype="str", encoding=encoding, quoting=csv.QUOTE_MINIMAL)
+    except (OSError, UnicodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise DataError.about("unreadable table", file, f"Fetch it again ({str(error).strip()}).") from error
 
 

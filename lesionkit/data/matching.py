@@ -1,5 +1,7 @@
 """Rows of a label file and the image files on disk become the index; what does not fit becomes problems."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from lesionkit.data.listing import Listing
@@ -8,21 +10,22 @@ from lesionkit.data.records import INDEX_COLUMNS, Record, problem_table
 Rows = tuple[pd.DataFrame, list[pd.DataFrame]]  # rows, and tables of what is wrong with them
 
 
-def match_images(rows: pd.DataFrame, listing: Listing, record: Record) -> Rows:
+def match_images(rows: pd.DataFrame, listing: Listing, record: Record, named: Iterable[str] | None = None) -> Rows:
     """Index of the images that have both a file and one sound row, and the problems of all the others.
 
-    `rows` has image_id, source_dx (NA: not one-hot), `line` ("file:number") and what else the release tells.
+    `rows` has image_id, source_dx (NA: not one-hot), `line` ("file:number") and what else the release tells; `named`: the
+    images that the table names (default: those of `rows`).
     """
     images = _pick_files(listing, record)
     unlabelled = images[
-        ~images["image_id"].isin(rows["image_id"])
+        ~images["image_id"].isin(rows["image_id"] if named is None else named)
         & (images["owner"].eq(record.name) | images["image_id"].str.fullmatch(r"ISIC_\d+"))
     ]
     remedy = "Left out: the label file does not name it. Add its row, or remove the file."
     orphans = problem_table("image without row", remedy, image_id=unlabelled["image_id"], file=unlabelled["path"])
     rows, more = _sound_rows(rows, record)
     rows = rows.merge(images[["image_id", "path"]], on="image_id", how="left")
-    rows, absent = _leave_out(
+    rows, absent = leave_out(
         rows,
         rows["path"].isna(),
         "row without image",
@@ -42,14 +45,14 @@ def _pick_files(listing: Listing, record: Record) -> pd.DataFrame:
 
 def _sound_rows(rows: pd.DataFrame, record: Record) -> Rows:
     """Rows with an id, a label of the study and no second row; `dx` is added."""
-    rows, nameless = _leave_out(
+    rows, nameless = leave_out(
         rows,
         rows["image_id"].isna(),
         "row without image",
         "Left out: its image column is empty. Fill it, or remove the row.",
     )
     rows, repeated = one_row_an_image(rows, ["source_dx", "lesion_id"])
-    rows, blurred = _leave_out(
+    rows, blurred = leave_out(
         rows,
         rows["source_dx"].isna(),
         "label not one-hot",
@@ -57,11 +60,14 @@ def _sound_rows(rows: pd.DataFrame, record: Record) -> Rows:
     )
     classes = {label.casefold(): name for label, name in record.labels.items()}
     rows = rows.assign(dx=rows["source_dx"].str.casefold().map(classes).astype("str"))
+    classless = rows["source_dx"].isin(record.unmapped)
+    remedies = [f"Left out: {label!r} is no class of the study." for label in rows["source_dx"][classless]]
+    rows, outside = leave_out(rows, classless, "label of no class", remedies)
     unknown = rows["dx"].isna()
     known = ", ".join(record.labels)
     remedies = [f"Left out: {label!r} is none of {known}." for label in rows["source_dx"][unknown]]
-    rows, foreign = _leave_out(rows, unknown, "unknown label", remedies)
-    return rows, [nameless, *repeated, blurred, foreign]
+    rows, foreign = leave_out(rows, unknown, "unknown label", remedies)
+    return rows, [nameless, *repeated, blurred, outside, foreign]
 
 
 def one_row_an_image(rows: pd.DataFrame, telling: list[str]) -> Rows:
@@ -69,10 +75,10 @@ def one_row_an_image(rows: pd.DataFrame, telling: list[str]) -> Rows:
     again = rows[rows["image_id"].duplicated(keep=False)]
     differ = again.groupby("image_id")[telling].nunique(dropna=False).gt(1).any(axis=1)
     torn = rows["image_id"].isin(differ.index[differ])
-    rows, first = _leave_out(
+    rows, first = leave_out(
         rows, torn, "several rows for an image", "All of them left out: they contradict each other. Keep the right one."
     )
-    rows, second = _leave_out(
+    rows, second = leave_out(
         rows,
         rows["image_id"].duplicated(),
         "several rows for an image",
@@ -81,7 +87,8 @@ def one_row_an_image(rows: pd.DataFrame, telling: list[str]) -> Rows:
     return rows, [first, second]
 
 
-def _leave_out(rows: pd.DataFrame, bad: pd.Series, problem: str, remedy) -> tuple[pd.DataFrame, pd.DataFrame]:
+def leave_out(rows: pd.DataFrame, bad: pd.Series, problem: str, remedy) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows that are not `bad`, and a problem for each of the others, named by their image_id and `line`."""
     left = rows[bad]
     return rows[~bad], problem_table(problem, remedy, image_id=left["image_id"], file=left["line"])
 

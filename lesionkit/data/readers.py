@@ -9,20 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from lesionkit.data.listing import Listing, image_ids, list_folder, read_table
+from lesionkit.data.listing import Listing, from_one_hot, image_ids, list_folder, read_table
 from lesionkit.data.matching import Rows, match_images, one_row_an_image
-from lesionkit.data.records import DATASETS, HAM10000, INDEX_COLUMNS, DataError, Record, problem_table
-
-# How ISIC 2018 says what HAM10000's own metadata call histo, follow_up, consensus and confocal.
-_CONFIRMATION = {
-    "histopathology": "histo",
-    "serial imaging showing no change": "follow_up",
-    "single image expert consensus": "consensus",
-    "confocal microscopy with consensus dermoscopy": "confocal",
-}
+from lesionkit.data.records import CONFIRMATION, DATASETS, HAM10000, INDEX_COLUMNS, DataError, Record, problem_table
 
 
 @dataclass(frozen=True)
@@ -56,16 +47,20 @@ def recognise(listing: Listing, dataset: str) -> Reading:
     if dataset not in DATASETS:
         raise DataError(f"unknown data set {dataset!r}; known are {', '.join(DATASETS)}")
     record = DATASETS[dataset]
-    nothing = pd.DataFrame(columns=list(INDEX_COLUMNS), dtype="str").astype({"age": float})
     try:
         layout, rows, problems = _label_rows(listing, record)
     except DataError as error:
-        return Reading(record, "", nothing, error.problems)
+        return Reading(record, "", empty_index(), error.problems)
     index, more = match_images(rows, listing, record)
     problems = [*problems, *more]
     if index.empty:
         problems.append(_nothing_left(listing, record))
     return Reading(record, layout, index, pd.concat(problems, ignore_index=True))
+
+
+def empty_index() -> pd.DataFrame:
+    """An index without a row."""
+    return pd.DataFrame(columns=list(INDEX_COLUMNS), dtype="str").astype({"age": float})
 
 
 # ---- layouts: a loader turns a release's label file into rows and tables of problems
@@ -89,7 +84,7 @@ def _isic2018(listing: Listing, file: str, record: Record) -> Rows:
     )
     rows = rows.merge(groups, on="image_id", how="left")
     confirmation = rows.pop("diagnosis_confirm_type").str.strip().str.lower()
-    return rows.assign(dx_type=confirmation.map(_CONFIRMATION), source="HAM10000"), problems
+    return rows.assign(dx_type=confirmation.map(CONFIRMATION), source="HAM10000"), problems
 
 
 def _isic2019(listing: Listing, file: str, record: Record) -> Rows:
@@ -164,11 +159,8 @@ def _one_hot(listing: Listing, file: str, labels: list[str], optional: list[str]
     """Rows of a one-hot table; source_dx is NA where not exactly one column is 1 and all the others 0."""
     table, _ = read_table(listing, file, ["image", *labels], list(optional))
     table = table.fillna(dict.fromkeys(optional, "0"))
-    columns = [*labels, *optional]
-    values = table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(float)  # (n, labels)
-    valid = np.isin(values, (0, 1)).all(axis=1) & (values.sum(axis=1) == 1)
-    names = pd.Series(np.array(columns)[values.argmax(axis=1)], index=table.index, dtype="str")
-    return pd.DataFrame({"image_id": image_ids(table["image"]), "source_dx": names.where(valid), "line": table["line"]})
+    found = from_one_hot(table[[*labels, *optional]])
+    return pd.DataFrame({"image_id": image_ids(table["image"]), "source_dx": found, "line": table["line"]})
 
 
 def _companion(listing: Listing, pattern: str, columns: list[str]) -> Rows:

@@ -76,6 +76,7 @@ class Record:
     citations: tuple[str, ...]
     home: str
     unmapped: tuple[str, ...] = ()  # labels of the release that are no class of the study
+    note: str = ""  # what must be said wherever its images are used
 
     @property
     def images(self) -> int:
@@ -140,3 +141,14 @@ ISIC2019 = Record(
 )
 
 DATASETS = MappingProxyType({record.name: record for record in (HAM10000, ISIC2019)})
+LABELS = MappingProxyType(  # of any release, case folded -> class
+    {label.casefold(): dx for record in DATASETS.values() for label, dx in record.labels.items()}
+)
+CONFIRMATION = MappingProxyType(  # how ISIC says what HAM10000's own metadata call so
+    {
+        "histopathology": "histo",
+        "serial imaging showing no change": "follow_up",
+        "single image expert consensus": "consensus",
+        "confocal microscopy with consensus dermoscopy": "confocal",
+    }
+)

@@ -28,7 +28,18 @@ Member = tuple[nn.Module, dict[str, Any], int]  # a model, its config, and how m
 
 
 def load(folder: Path, device: str | None = None) -> tuple[nn.Module, dict[str, Any]]:
-    """The trained model of a folder models/<backbone>/, in evaluation mode, and its config.json.
+    """The trained model of a folder models/<backbone>/, in evaluation mode, and its config.json. Raises what `config_of` raises."""
+    config = config_of(folder)
+    keep_memory()
+    with _Undrawn():
+        model, _ = networks.build(config["backbone"], config["study"]["size"], "none")
+    model.load_state_dict(load_file(Path(folder) / "weights.safetensors"))
+    model = model.to(device or default_device(), memory_format=torch.channels_last)
+    return model.eval().requires_grad_(False), config
+
+
+def config_of(folder: Path) -> dict[str, Any]:
+    """The config.json of a folder models/<backbone>/.
 
     Raises FileNotFoundError where training has not finished there, ValueError where the classes are not ours.
     """
@@ -40,12 +51,7 @@ def load(folder: Path, device: str | None = None) -> tuple[nn.Module, dict[str, 
         raise ValueError(
             f"{file}: the classes are {config['classes']}, not {list(CLASSES)}: train it with this version"
         )
-    keep_memory()
-    with _Undrawn():
-        model, _ = networks.build(config["backbone"], config["study"]["size"], "none")
-    model.load_state_dict(load_file(Path(folder) / "weights.safetensors"))
-    model = model.to(device or default_device(), memory_format=torch.channels_last)
-    return model.eval().requires_grad_(False), config
+    return config
 
 
 class _Undrawn(TorchFunctionMode):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import textwrap
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
@@ -27,6 +28,7 @@ LEAKY = "Split by image: lesions stand on both sides, and internal figures are i
 
 IDS = ("image_id", "lesion_id", "group_id", "source_dx")  # text, also where they look like numbers
 SEES_IMAGES = ("01", "02", "05")  # numbers of notebooks
+NOTE_WIDTH = 110  # characters of a line below a figure
 KNOWN = "data.txt"  # in a run's folder: where its images were last time; stays on this machine
 
 
@@ -65,6 +67,16 @@ class Run:
             run.save_settings()
         return run
 
+    @classmethod
+    def of(cls, folder: Path, notebook: str) -> "Run":
+        """The run that is in `folder`, as its study.json has it. Raises MissingInput where there is none."""
+        file = Path(folder) / "study.json"
+        if not file.exists():
+            raise MissingInput(f"{folder}: no run of a study there; give its folder, such as outputs/demo")
+        settings = json.loads(file.read_text())
+        study = Study(**{key: value for key, value in settings.items() if key in Study.__dataclass_fields__})
+        return cls(study, Path(folder), images_folder(study, Path(folder), ""), notebook)
+
     def save_settings(self) -> None:
         """Write study.json, the settings that `predict` goes by."""
         text = json.dumps(asdict(self.study), indent=1)
@@ -77,7 +89,7 @@ class Run:
         """
         figure = figure.figure if isinstance(figure, Axes) else figure
         if note := caveat(self.study):
-            figure.text(0.995, -0.01, note, ha="right", va="top", fontsize=7, color="0.4")  # below all else
+            figure.text(0.995, -0.01, textwrap.fill(note, NOTE_WIDTH), ha="right", va="top", fontsize=7, color="0.4")  # below all else
         stem = self.path("galleries" if gallery else "figures", self._name(name))
         png = ".png", {"dpi": 150, "pil_kwargs": {"compress_level": 3}} if gallery else {"dpi": 200}  # 3: in half the time
         pdf = ".pdf", {"metadata": {"CreationDate": None}}
@@ -161,6 +173,14 @@ class Run:
             path = self.path("predictions", kind, f"{model}.parquet")
             self._write(path, lambda path: table.to_parquet(path, index=False))
 
+    def removed(self) -> pd.DataFrame:
+        """What the external set has lost, and to what: step, removed, remaining (images); no row where nothing was looked at."""
+        if self.path("splits", "external_set.csv").exists():  # of `lesionkit validate`
+            return pd.read_csv(self.input("validate", "splits", "external_set.csv"))
+        if self.path("tables", "01_external_set.csv").exists():
+            return self.saved_table("01_eda", "01_external_set")
+        return pd.DataFrame(columns=["step", "removed", "remaining"])
+
     def costs(self) -> pd.DataFrame:
         """What the backbones cost, a row each, as notebook 02 has measured it; NaN where it has not."""
         files = {name: self.path("tables", f"02_cost_{name}.csv") for name in self.study.backbones}
@@ -208,7 +228,7 @@ def _remember(file: Path, text: str) -> None:
 
 def caveat(study: Study) -> str:
     """What must stand in every figure of a study; empty where nothing must."""
-    return SYNTHETIC if study.synthetic else LEAKY if study.split == "image_leaky" else ""
+    return study.note or (SYNTHETIC if study.synthetic else LEAKY if study.split == "image_leaky" else "")
 
 
 def images_folder(study: Study, folder: Path, data: str) -> Path | None:

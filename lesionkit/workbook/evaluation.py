@@ -1,14 +1,15 @@
 """`lesionkit evaluate`: the notebooks of the evidence on anybody's predictions. No image and no model is needed."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
 import pandas as pd
 
 from lesionkit.data import splits
-from lesionkit.data.records import CLASSES, DATASETS
+from lesionkit.data.listing import from_one_hot
+from lesionkit.data.records import CLASSES, LABELS
 from lesionkit.evidence import predictions
 from lesionkit.evidence.predictions import PROBABILITIES, PredictionError
 from lesionkit.workbook import pipeline
@@ -35,7 +36,7 @@ FACTS = (
     "site",
 )  # what labels may hold
 SAID = {"y_true": "dx", "split": "split", "lesion_id": "lesion_id", "group_id": "group_id", "dataset": "dataset"}
-MARK = "evaluation.json"  # in a folder that `evaluate` has made
+MARK = "evaluation.json"  # in a folder that `evaluate` or `validate` has made
 
 
 def evaluate(files: Iterable[Path], labels: Path, out: Path, say: Callable[[str], None] = print) -> Path:
@@ -47,20 +48,45 @@ def evaluate(files: Iterable[Path], labels: Path, out: Path, say: Callable[[str]
     can be fitted: thresholds, temperatures and weighted ensembles are then NA. What labels do not say is taken from the
     predictions, if they do. Raises PredictionError for what does not fit, and for a lesion on two sides of the split.
     """
-    out = Path(out).resolve()
-    if out.exists() and any(out.iterdir()) and not (out / MARK).exists():
-        raise PredictionError(f"--out {out}: holds something else; give a new folder, or an evaluation's")
+    out = usable(out)
     table = pd.concat(map(_read, map(Path, files)), ignore_index=True)
     facts = _completed(read_labels(Path(labels)), table)
     table = _scored(table, facts)
     models = list(dict.fromkeys(table["model"]))
     _check_names(models)
-    study = _study(out, models)
+    return judge(out, table, facts, _split(table, facts), {"title": f"Evaluation of {out.name}"}, say)
+
+
+def usable(out: Path) -> Path:
+    """The folder, absolute. Raises PredictionError where it holds something that no evaluation has made."""
+    out = Path(out).resolve()
+    if out.is_file() or (out.exists() and any(out.iterdir()) and not (out / MARK).exists()):
+        raise PredictionError(f"--out {out}: holds something else; give a new folder, or an evaluation's")
+    return out
+
+
+def claim(out: Path) -> None:
+    """Make the folder, marked as one of ours."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MARK).touch()
+
+
+def judge(out: Path, table: pd.DataFrame, index: pd.DataFrame, split: pd.DataFrame, settings: Mapping[str, object],
+          say: Callable[[str], None], unframed: pd.DataFrame | None = None) -> Path:  # fmt: skip
+    """Lay predictions into the folder `out` as a run has them, and run the notebooks that read them; returns `out`.
+
+    table: checked predictions; index and split: as of a run, of their images; settings: of the study, beside its backbones;
+    unframed: predictions of framed images once cropped.
+    """
+    models = list(dict.fromkeys(table["model"]))
+    study = _study(out, models, settings)
     run = Run.open(str(study), "evaluate", out=str(out.parent))
-    run.save_csv(_split(table, facts), "splits", "split.csv")
-    run.save_csv(facts, "splits", "index.csv")
+    run.save_csv(split, "splits", "split.csv")
+    run.save_csv(index, "splits", "index.csv")
     for model in models:
         run.save_predictions(table[table["model"] == model], model)
+        if unframed is not None:
+            run.save_versions(unframed[unframed["model"] == model], "unframed", model)
     counts = table.groupby("split")["image_id"].nunique()
     say(f"{len(models)} models; images: {', '.join(f'{n:,} {split}' for split, n in counts.items())}")
     only = ["03", "04"] if "external" in counts else ["03", "04c"]
@@ -75,7 +101,7 @@ def read_labels(file: Path) -> pd.DataFrame:
         raise PredictionError(f"{file}: no column image_id; it has {', '.join(table)}")
     if "dx" not in table:
         table = table.assign(source_dx=_from_one_hot(table, file))
-        table["dx"] = table["source_dx"].map(_classes())
+        table["dx"] = table["source_dx"].str.casefold().map(LABELS)
     _check_labels(table, file)
     table = table.reindex(columns=["image_id", "dx", *FACTS])
     age = pd.to_numeric(table["age"], errors="coerce")
@@ -170,14 +196,12 @@ def _split(table: pd.DataFrame, facts: pd.DataFrame) -> pd.DataFrame:
     return facts.loc[facts["image_id"].isin(table["image_id"]), columns]
 
 
-def _study(out: Path, models: list[str]) -> Path:
+def _study(out: Path, models: list[str], settings: Mapping[str, object]) -> Path:
     """The study's TOML, in `out` and of its name: that is where its results go."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / MARK).write_text(json.dumps({"models": models}))
+    claim(out)
     file = out / f"{out.name}.toml"
-    file.write_text(
-        f"title = {json.dumps('Evaluation of ' + out.name)}\ngiven = true\nbackbones = {json.dumps(models)}\n"
-    )
+    said = {"given": True, "backbones": models} | settings
+    file.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in said.items()))
     return file
 
 
@@ -189,17 +213,12 @@ def _check_names(models: list[str]) -> None:
             )
 
 
-def _classes() -> dict[str, str]:
-    labels = {label: dx for record in DATASETS.values() for label, dx in record.labels.items()}
-    return labels | {label.upper(): dx for label, dx in labels.items()}
-
-
 def _from_one_hot(table: pd.DataFrame, file: Path) -> pd.Series:
-    columns = [name for name in table if name in _classes() or name == "UNK"]
+    columns = [name for name in table if name.casefold() in LABELS or name == "UNK"]
     if not columns:
         raise PredictionError(f"{file}: no column dx, and no column a label; it has {', '.join(table)}")
-    values = table[columns].to_numpy(float)
-    wrong = table["image_id"][values.sum(axis=1) != 1]
+    labels = from_one_hot(table[columns])
+    wrong = table["image_id"][labels.isna()]
     if len(wrong):
         raise PredictionError(f"{file}: the labels of {len(wrong)} images are not one-hot, first {wrong.iloc[0]}")
-    return pd.Series([columns[k] for k in values.argmax(axis=1)], index=table.index, dtype="str")
+    return labels

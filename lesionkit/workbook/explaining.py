@@ -1,6 +1,5 @@
 """`lesionkit explain`: what each member of a run looks at in somebody's own images, a figure an image."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from lesionkit.explain.files import Explanation, explained
 from lesionkit.learning import inference
 from lesionkit.plots.explanations import plot_cam_panel
 from lesionkit.study import Study
-from lesionkit.workbook.artifacts import caveat, write_atomically
+from lesionkit.workbook.artifacts import Run, caveat, write_atomically
 
 
 def explain_files(run: Path, files: Sequence[Path], out: Path, method: str = "gradcam",
@@ -38,7 +37,7 @@ def explain_files(run: Path, files: Sequence[Path], out: Path, method: str = "gr
     calls = table.pivot(index="file", columns="model", values="call").loc[table["file"].unique()]
     readable = [Path(file) for file in calls.index]
     p = probabilities(table[table["model"] == "ensemble"])  # (n, 7)
-    note, names = note_of(study_of(run)), figure_names(readable)
+    note, names = note_of(Run.of(run, "explain").study), figure_names(readable)
     out.mkdir(parents=True, exist_ok=True)
     for i, found in enumerate(explained(members, readable, p.argmax(1), method)):
         figure = panel(found, calls.iloc[i], p[i], title="/".join(readable[i].parts[-2:]), note=note)
@@ -79,12 +78,6 @@ def panel(found: Explanation, calls: Mapping[str, str], p: np.ndarray, *, title:
     if note:
         ax.figure.text(0.995, -0.01, note, ha="right", va="top", fontsize=7, color="0.4")  # below all else
     return ax.figure
-
-
-def study_of(run: Path) -> Study:
-    """The settings that the models of a run were trained with."""
-    settings = json.loads((run / "study.json").read_text())
-    return Study(**{key: value for key, value in settings.items() if key in Study.__dataclass_fields__})
 
 
 def note_of(study: Study) -> str:

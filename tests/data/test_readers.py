@@ -114,7 +114,7 @@ def test_isic2019_flat_and_nested(tmp_path, folder):
     assert index["lesion_id"].tolist() == ["HAM_0000001", "BCN_0000007", "ISIC_0000011"]
     assert index["dx_type"].isna().all() and index["age"].fillna(-1).tolist() == [30, -1, 55]
     unknown = only(problems)
-    assert (unknown["problem"], unknown["image_id"]) == ("unknown label", "ISIC_0000012")
+    assert (unknown["problem"], unknown["image_id"]) == ("label of no class", "ISIC_0000012")
     assert unknown["file"] == "ISIC_2019_Training_GroundTruth.csv:5" and "'UNK'" in unknown["remedy"]
 
 

@@ -112,7 +112,7 @@ def test_contradictory_metadata_rows_cost_the_metadata_and_not_the_image(tmp_pat
         file.write("ISIC_0000010,40,head/neck,BCN_0000008,male\n")
     index, problems = read(tmp_path, "isic2019")
     assert index.set_index("image_id").loc["ISIC_0000010", "lesion_id"] == "ISIC_0000010"
-    assert kinds(problems) == {"several rows for an image": 2, "unknown label": 1}
+    assert kinds(problems) == {"several rows for an image": 2, "label of no class": 1}
 
 
 def test_two_label_files_must_agree(tmp_path):

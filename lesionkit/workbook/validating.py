@@ -1,0 +1,181 @@
+"""`lesionkit validate`: a run's models on somebody's own images, as an external set beside the run's validation and test.
+
+Images of the run are taken out first, as notebook 01 takes HAM10000 out of ISIC 2019. Thresholds, temperatures and all else
+that is fitted come from the run's own validation predictions.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lesionkit.data import duplicates, frames, own, pixels, splits
+from lesionkit.data.own import Own
+from lesionkit.data.pixels import Pixels
+from lesionkit.data.records import DataError, problem_table
+from lesionkit.data.store import Rows
+from lesionkit.evidence import predictions
+from lesionkit.learning import extras, inference
+from lesionkit.workbook import evaluation
+from lesionkit.workbook.artifacts import Run, caveat, file_hash, write_atomically
+from lesionkit.workbook.hashes import short_hash
+
+LEFT_OUT = ("several images for a row", "row without label", "label not one-hot", "label of no class",
+            "several rows for an image", "row without image", "unreadable image")  # fmt: skip
+STEPS = {"image id": "id of an image of the run", "lesion id": "lesion of the run",
+         "near-duplicate": "looks like an image of the run"}  # fmt: skip
+NOT_LOOKED_FOR = "looks like an image of the run: not looked for, as its pixels and images are not there"
+Answers = tuple[pd.DataFrame, pd.DataFrame]  # predictions of the images, and of the framed ones without their frame
+
+
+@dataclass(frozen=True)
+class Outside:
+    """The external set: its rows of the index, the whole split table, what was left out, counted and named."""
+
+    index: pd.DataFrame  # of the external images, and whether they are `framed`
+    split: pd.DataFrame  # of the run's images and of these
+    removed: pd.DataFrame  # step, removed, remaining
+    problems: pd.DataFrame
+
+
+def validate(run: Path, images: Path, table: Path, out: Path, mapping: str = "", say: Callable[[str], None] = print) -> Path:
+    """Predict the images below `images` with the members of the run, and run notebooks 03 and 04 on them; returns `out`.
+
+    table, mapping: as of `own.recognise`. Predictions are kept in out/cache and made anew only where a model, an image or
+    its row has changed. splits/external_set.csv counts what was left out, splits/exclusions.csv names it. Raises DataError
+    for a table or images that cannot be used, PredictionError for `out` or predictions that cannot, FileNotFoundError and
+    ValueError where the run lacks something, and RunError where a notebook fails.
+    """
+    out, images, trained = evaluation.usable(out), Path(images), Run.of(run, "validate")
+    configs = {name: inference.config_of(trained.path("models", name)) for name in trained.study.backbones}
+    known = trained.predictions()
+    found = _read(images, table, mapping)
+    evaluation.claim(out)
+
+    def store(size: int, fit: str) -> Pixels:
+        return pixels.build(found.reading.index, images, out / "cache", size, fit)
+
+    outside = _apart(trained, found, images, store(trained.study.size, trained.study.fit), out / "cache" / "run")
+    say(_told(found, outside))
+    parts = []
+    for name, config in configs.items():
+        seen = store(config["study"]["size"], config["study"]["fit"])
+        parts.append(_answers(trained, name, seen, outside, images, out / "cache" / "predictions" / name))
+        say(f"predicted by {name}")
+    for file, content in {"external_set": outside.removed, "exclusions": outside.problems}.items():
+        write_atomically(out / "splits" / f"{file}.csv", lambda path: content.to_csv(path, index=False))
+    scored, cropped = (pd.concat(tables, ignore_index=True) for tables in zip(*parts))
+    table, index = _with_inside(trained, known, scored, outside)
+    return evaluation.judge(out, table, index, outside.split, _settings(trained, found, outside), say, cropped)
+
+
+def _read(images: Path, table: Path, mapping: str) -> Own:
+    found = own.recognise(images, table, mapping)
+    fatal = found.reading.problems[found.reading.problems["fatal"]]
+    if len(fatal):
+        help_on = f" `lesionkit data check {images} --labels {table}` says more." if found.template or len(fatal) else ""
+        raise DataError(f"{fatal['file'].iloc[0]}: {fatal['problem'].iloc[0]}. {fatal['remedy'].iloc[0]}{help_on}", fatal)
+    return found
+
+
+def _apart(trained: Run, found: Own, images: Path, store: Pixels, cache: Path) -> Outside:
+    """What is left of the images once those of the run and the unreadable ones are out, and what is alike counts as one."""
+    index = found.reading.index
+    readable = index[~index["image_id"].isin(store.failures["image_id"])]
+    inside = trained.split()
+    inside = inside[inside["split"] != "external"]
+    twins = _twins(trained, inside["image_id"], store, readable["image_id"], cache)
+    external, steps = splits.external_set(readable, inside, twins)
+    problems = pd.concat([found.reading.problems, store.failures, _gone(readable, external, twins)], ignore_index=True)
+    removed = _counted(found.rows, problems, steps, twins is None)
+    if external.empty:
+        raise DataError(f"{found.reading.record.title}: no image is left.\n{removed.to_string(index=False)}", problems)
+    alike = duplicates.near_duplicates(store.of(external["image_id"]), external["image_id"])
+    split = splits.study_table(inside[splits.COLUMNS], inside, external, alike, leaky=trained.study.split == "image_leaky")
+    framed = frames.framed_files([images / path for path in external["path"]])
+    return Outside(external.assign(framed=framed), split, removed, problems)
+
+
+def _twins(trained: Run, inside: pd.Series, store: Pixels, readable: pd.Series, cache: Path) -> pd.DataFrame | None:
+    """Pairs of an image of the run and one of these that look alike; None where the run's pixels cannot be had."""
+    theirs = _pixels_of(trained, inside, cache)
+    return theirs if theirs is None else duplicates.near_duplicates(theirs, inside, store.of(readable), readable)
+
+
+def _pixels_of(trained: Run, image_ids: pd.Series, cache: Path) -> Rows | None:
+    """The pixels of the run's images: from its store, or decoded again where its folder of images is known."""
+    size, fit = trained.study.size, trained.study.fit
+    try:
+        return Pixels.open(trained.path("cache"), size, fit).of(image_ids)
+    except (FileNotFoundError, ValueError, KeyError):
+        if trained.data is None or not trained.data.is_dir():
+            return None
+        index = trained.index()
+        return pixels.build(index[index["image_id"].isin(image_ids)], trained.data, cache, size, fit).of(image_ids)
+
+
+def _gone(readable: pd.DataFrame, external: pd.DataFrame, twins: pd.DataFrame | None) -> pd.DataFrame:
+    """The problem of images that are the run's own, or of their lesions."""
+    rows = readable[~readable["image_id"].isin(external["image_id"])]
+    twin = {} if twins is None else twins.drop_duplicates("image_b").set_index("image_b")["image_a"]  # the surest
+    remedies = [f"Left out: it looks like {twin[one]} of the run." if one in twin else "Left out: the run has it, or its lesion."
+                for one in rows["image_id"]]  # fmt: skip
+    return problem_table("image of the run", remedies, image_id=rows["image_id"], file=rows["path"])
+
+
+def _counted(rows: int, problems: pd.DataFrame, steps: pd.DataFrame, unseen: bool) -> pd.DataFrame:
+    """step, removed, remaining: from the table's rows to the external images."""
+    kinds = problems["problem"][problems["problem"].isin(LEFT_OUT)].value_counts()
+    counts, left = [("rows of the table", 0, rows)], rows
+    for kind in LEFT_OUT:
+        if kind in kinds:
+            left -= int(kinds[kind])
+            counts.append((kind, int(kinds[kind]), left))
+    found = pd.concat([pd.DataFrame(counts, columns=steps.columns), steps.iloc[1:]], ignore_index=True)
+    return found.replace({"step": STEPS | ({"near-duplicate": NOT_LOOKED_FOR} if unseen else {})})
+
+
+def _answers(trained: Run, name: str, store: Pixels, outside: Outside, images: Path, cache: Path) -> Answers:
+    """What a member predicts for the external images, from the cache where nothing has changed."""
+    rows = outside.split[outside.split["split"] == "external"].merge(outside.index[["image_id", "path", "framed"]])
+    views, weights = trained.study.for_backbone(name).tta, trained.path("models", name, "weights.safetensors")
+    made_from = short_hash(f"{file_hash(weights)} {store.fingerprint} {views} {rows.to_csv()}")
+    files = [cache / f"{made_from}{kind}.parquet" for kind in ("", "_unframed")]
+    if not all(file.exists() for file in files):
+        model, config = inference.load(weights.parent)
+        framed = rows[rows["framed"]].reset_index(drop=True)
+        tables = (extras.scored(model, config, store, rows, views)[0],
+                  extras.unframed(model, config, framed, [images / path for path in framed["path"]], views))  # fmt: skip
+        for old in cache.glob("*.parquet"):
+            old.unlink()
+        for file, table in zip(files, tables):
+            write_atomically(file, lambda path: table.to_parquet(path, index=False))
+    return tuple(pd.read_parquet(file) for file in files)
+
+
+def _with_inside(trained: Run, known: pd.DataFrame, scored: pd.DataFrame, outside: Outside) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Predictions and index of the run's validation and test images and of the external ones."""
+    inside = known[known["split"].isin(("val", "test"))]
+    table = pd.concat([part[part["model"] == name] for name in trained.study.backbones for part in (inside, scored)])
+    index = trained.index()
+    index = index[index["image_id"].isin(outside.split["image_id"])]
+    both = pd.concat([index, outside.index.drop(columns="framed")], ignore_index=True)
+    return predictions.check(table.reset_index(drop=True)), both
+
+
+def _settings(trained: Run, found: Own, outside: Outside) -> dict[str, Any]:
+    """Of the study that holds the results. What must be said of the images, and of the models, is said in every figure."""
+    study, record = trained.study, found.reading.record
+    said = [record.note, f"Models of study {study.name}. {caveat(study)}" if caveat(study) else ""]
+    return {"title": f"{study.name} on {len(outside.index):,} images of {record.title}", "note": ". ".join(filter(None, said)),
+            "seed": study.seed, "resamples": study.resamples, "split": study.split}  # fmt: skip
+
+
+def _told(found: Own, outside: Outside) -> str:
+    """The counts in a line."""
+    lost = [f"{n:,} {step}" for step, n in outside.removed[["step", "removed"]].itertuples(index=False) if n or step == NOT_LOOKED_FOR]
+    named = f"; left out: {', '.join(lost)} (splits/exclusions.csv names them)" if lost else "; nothing left out"
+    return f"{found.rows:,} rows, {len(outside.index):,} external images of {outside.index['lesion_id'].nunique():,} lesions{named}"
