@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lesionkit.cli.shared import IMAGES
+from lesionkit.data import IMAGES
 from lesionkit.data import pixels
 from lesionkit.data.records import CLASSES
 from lesionkit.learning import training
