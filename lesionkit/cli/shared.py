@@ -40,9 +40,14 @@ def stop(message: object, code: int) -> NoReturn:
 
 def images_for(run: Path, images: Sequence[Path]) -> list[Path]:
     """The image files among `images` and in the folders among them; ends the command where there is no run or no image."""
-    if not (run / "study.json").is_file():
-        stop(f"{run}: no run of a study there; give its folder, such as outputs/demo", BAD_USAGE)
+    run_at(run)
     return [file for path in images for file in _image_files(path)]
+
+
+def run_at(folder: Path) -> None:
+    """Ends the command where there is no run."""
+    if not (folder / "study.json").is_file():
+        stop(f"{folder}: no run of a study there; give its folder, such as outputs/demo", BAD_USAGE)
 
 
 def done(table: Any, unreadable: Sequence[OSError]) -> str:
