@@ -1,5 +1,6 @@
 """What an exported folder says of itself: lesionkit.json for programs, README.md for people and for the Hugging Face Hub."""
 
+import math
 import platform
 import subprocess
 from importlib import metadata
@@ -69,7 +70,8 @@ def _short_card(about: dict[str, Any]) -> str:
 
 
 def _front_matter(run: Run) -> str:
-    name, synthetic = run.study.title or run.study.name, run.study.synthetic
+    synthetic = run.study.synthetic
+    results = [] if synthetic else _results(run)
     data = ModelCardData(
         license="mit" if synthetic else LICENCES[HAM10000.licence],
         library_name="lesionkit",
@@ -77,8 +79,8 @@ def _front_matter(run: Run) -> str:
         tags=["dermoscopy", "skin-lesion-classification", "ensemble", "onnx", *(["synthetic"] if synthetic else [])],
         datasets=None if synthetic else ["ham10000"],
         metrics=["balanced_accuracy", "f1", "roc_auc"],
-        model_name=name,
-        eval_results=None if synthetic else _results(run) or None,
+        model_name=(run.study.title or run.study.name) if results else None,
+        eval_results=results or None,
     )
     return f"---\n{data.to_yaml()}\n---\n\n"
 
@@ -98,21 +100,27 @@ def _results(run: Run) -> list[EvalResult]:
 
 
 def _use(about: dict[str, Any]) -> str:
-    rows = [
-        f"- `p_mel` of the ensemble at {point['threshold']:.4f} or above: found {point['validation_sensitivity']:.0%} of the "
-        f"melanomas among the validation images, and was set to find {point['promised_sensitivity']:.0%}."
-        for point in about["ensemble"]["melanoma_thresholds"] if point["threshold"] is not None and point["validation_sensitivity"] is not None
+    lines = [
+        "## Use", "With `lesionkit` installed, from this folder alone:",
+        "    lesionkit predict . IMAGE_OR_FOLDER --out calls.csv\n    lesionkit explain . IMAGE_OR_FOLDER --out panels",
+        "`lesionkit.json` holds the classes, what each member sees, temperatures, thresholds and conformal sets, all fitted on "
+        "validation images, and the SHA-256 of each file. For the ensemble's probabilities as `predict` writes them:",
+        _decisions(about["ensemble"]),
     ]  # fmt: skip
-    temperature = about["ensemble"]["temperature"]
-    calibrated = [f"- Calibrated probabilities of the ensemble: `softmax(log(p) / {temperature:.4f})`."] if temperature else []
-    lines = ["## Use", "With `lesionkit` installed, from this folder alone:",
-             "    lesionkit predict . IMAGE_OR_FOLDER --out calls.csv\n    lesionkit explain . IMAGE_OR_FOLDER --out panels",
-             "`lesionkit.json` holds the classes, what each member sees, temperatures, thresholds and conformal sets, all fitted "
-             "on validation images, and the SHA-256 of each file. On probabilities as `predict` writes them:",
-             "\n".join([*calibrated, *rows])]  # fmt: skip
     if all("onnx" in one for one in about["members"].values()):
-        lines += ["Without lesionkit or PyTorch, the same probabilities from the ONNX files, which take 8-bit RGB as it is:", _snippet(about)]
-    return "\n\n".join(filter(None, lines)) + "\n"
+        lines += ["Without lesionkit or PyTorch, from the ONNX files, which take 8-bit RGB as it is:", _snippet(about)]
+    return "\n\n".join(lines) + "\n"
+
+
+def _decisions(ensemble: dict[str, Any]) -> str:
+    temperature = ensemble["temperature"]
+    lines = [f"- calibrated: `softmax(log(p) / {temperature:.4f})`"] if temperature else []
+    for point in ensemble["melanoma_thresholds"]:
+        if point["threshold"] is not None and point["validation_sensitivity"] is not None:
+            cut = math.floor(point["threshold"] * 1e5) / 1e5  # down: to call no fewer than was promised
+            lines.append(f"- melanoma, where `p_mel` is {cut:.5f} or above: set to find {point['promised_sensitivity']:.0%} of the "
+                         f"melanomas among the validation images, and found {point['validation_sensitivity']:.0%}")  # fmt: skip
+    return "\n".join(lines) or "- no temperature and no threshold: there were no validation images to fit them on"
 
 
 def _snippet(about: dict[str, Any]) -> str:
