@@ -16,16 +16,17 @@ import pandas as pd
 import pytest
 from evidence import tables as drawn
 from explain.saved import photographs, saved_run
+from PIL import Image, ImageOps
 
 from lesionkit.data.pixels import decode
 from lesionkit.data.records import CLASSES
 from lesionkit.evidence import calibration, conformal, ensembles, melanoma, scaling
 from lesionkit.learning import conversion, inference
 from lesionkit.study import SEVEN
-from lesionkit.workbook import explaining, exporting
+from lesionkit.workbook import describing, explaining, exporting
 from lesionkit.workbook.artifacts import MissingInput
 
-SIZES = {"baseline_cnn": 32, "test_resnet": 64, "test_efficientnet": 32}
+SIZES = {"baseline_cnn": 32, "test_resnet": 64}
 MODELS = [*SIZES, "ensemble"]
 
 
@@ -83,7 +84,7 @@ def test_onnx_files_take_the_pixels_and_give_the_probabilities_with_all_views(ru
     about, to = exported
     files = photographs(tmp_path, *(f"{i}.png" for i in range(5)))
     expected = inference.predict_files(run, files, "cpu")[0].set_index("model").filter(like="p_")
-    assert [about["members"][name]["views"] for name in SIZES] == [8, 1, 8]
+    assert [about["members"][name]["views"] for name in SIZES] == [8, 1]
     for name, size in SIZES.items():
         session = onnxruntime.InferenceSession(to / about["members"][name]["onnx"]["file"])
         images = np.stack([decode(file, size, "squash") for file in files])
@@ -119,8 +120,8 @@ def test_temperatures_thresholds_and_sets_are_those_that_validation_gives(run, e
 def test_no_file_names_a_folder_or_a_person_of_this_machine(run, exported):
     to = exported[1]
     package = Path(inference.__file__).parents[2]
-    names = {str(run), str(to), str(package), sys.prefix, str(Path.home()), os.getcwd(), socket.gethostname()}
-    names |= {name for name in [getpass.getuser()] if len(name) > 4}  # `root` is a word
+    names = {str(run), str(to), str(package), sys.prefix, str(Path.home()), os.getcwd()}
+    names |= {name for name in (getpass.getuser(), socket.gethostname()) if len(name) > 5}  # `root` and `vm` are words
     for file in filter(Path.is_file, to.rglob("*")):
         content = file.read_bytes()
         assert not [name for name in names - {"/"} if name.encode() in content], file
@@ -142,7 +143,7 @@ def test_the_hash_of_each_file_is_there_and_another_file_is_found_by_it(exported
     (copy / "README.md").write_text("My own words")  # the card and ONNX may be changed, or left out
     shutil.rmtree(copy / "onnx")
     [image] = photographs(tmp_path, "a.png")
-    assert len(inference.predict_files(copy, [image])[0]) == 4
+    assert len(inference.predict_files(copy, [image])[0]) == 3
     weights = copy / "models" / "test_resnet" / "weights.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
@@ -161,6 +162,14 @@ def test_the_readmes_code_gives_the_ensembles_probabilities(run, exported, tmp_p
     found = [float(number) for number in re.findall(r"(\d\.\d+(?:e-\d+)?)\)", said)]
     expected = inference.predict_files(run, [image], "cpu")[0].filter(like="p_").to_numpy()[-1]
     assert np.allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("fit", describing.SQUARE)
+def test_the_readmes_square_is_that_of_the_models(fit, tmp_path):
+    [file] = photographs(tmp_path, "a.png")
+    with Image.open(file) as image:
+        square = eval(describing.SQUARE[fit], {"image": image, "side": 32, "Image": Image, "ImageOps": ImageOps})
+    assert np.abs(np.asarray(square, int) - decode(file, 32, fit)).max() <= (1 if fit == "squash" else 3)
 
 
 def test_the_readme_is_a_card_that_the_hub_can_read(run, exported, tmp_path):
@@ -185,8 +194,8 @@ def test_results_on_real_images_are_in_the_front_matter(run, tmp_path):
     shutil.copytree(run, copy)
     settings = json.loads((copy / "study.json").read_text()) | {"phantoms": 0, "title": "Real"}
     (copy / "study.json").write_text(json.dumps(settings))
-    board = pd.DataFrame({"model": ["ensemble"], "balanced_accuracy_in": [0.64321], "balanced_accuracy_out": [np.nan], "macro_auc_out": [0.72]})
-    board.to_csv(copy / "tables" / "06_leaderboard.csv", index=False)
+    row = {"model": "ensemble", "balanced_accuracy_in": 0.64321, "balanced_accuracy_out": np.nan, "macro_auc_out": 0.72}
+    pd.DataFrame([row]).to_csv(copy / "tables" / "06_leaderboard.csv", index=False)
     exporting.export(copy, tmp_path / "to", onnx=False)
     data = ModelCard.load(tmp_path / "to" / "README.md").data
     assert (data.license, data.datasets, data.model_name) == ("cc-by-nc-4.0", ["ham10000"], "Real")
@@ -251,9 +260,9 @@ def test_an_onnx_file_that_differs_stops_the_export_and_says_which(run, tmp_path
 def test_weights_of_another_network_end_in_a_message(run, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
-    shutil.copy(copy / "models" / "test_resnet" / "weights.safetensors", copy / "models" / "test_efficientnet")
-    with pytest.raises(ValueError, match="test_efficientnet: the weights do not fit the network that timm"):
-        inference.load(copy / "models" / "test_efficientnet")
+    shutil.copy(copy / "models" / "test_resnet" / "weights.safetensors", copy / "models" / "baseline_cnn")
+    with pytest.raises(ValueError, match="baseline_cnn: the weights do not fit the network that timm"):
+        inference.load(copy / "models" / "baseline_cnn")
 
 
 def test_images_of_the_test_set_are_compared_where_they_are_at_hand(run, tmp_path):
