@@ -19,7 +19,7 @@ def predict(
     if not out.parent.is_dir():
         stop(f"--out {out}: no such folder {out.parent}", BAD_USAGE)
     from lesionkit.learning import inference  # torch: seconds
-    from lesionkit.workbook.artifacts import write_atomically
+    from lesionkit.writing import write_atomically
 
     try:
         table, unreadable = inference.predict_files(run, files)

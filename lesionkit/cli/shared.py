@@ -21,7 +21,7 @@ Set = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE …", help="Settings over the study's, such as epochs=1.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, such as outputs/demo.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, such as outputs/demo, or of an export.")]
 ImagePaths = Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image files, or folders of them.")]
 OwnLabels = Annotated[Path, typer.Option("--labels", metavar="CSV", help="The table of your own images: a row an image.")]
 OwnMapping = Annotated[

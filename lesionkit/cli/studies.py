@@ -95,7 +95,7 @@ def bench(
     if out and not out.parent.is_dir():
         stop(f"--out {out}: no such folder {out.parent}", BAD_USAGE)
     from lesionkit.bench import measuring, tables  # torch: seconds
-    from lesionkit.workbook.artifacts import write_atomically
+    from lesionkit.writing import write_atomically
 
     try:
         settings = measuring.Settings(size, batch, precision, images, rounds)

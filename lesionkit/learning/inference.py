@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import timm
 import torch
 from safetensors.torch import load_file
 from scipy.special import logsumexp, softmax
@@ -17,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from lesionkit.data.pixels import Pixels, UnreadableImage, decode
 from lesionkit.data.records import CLASSES
-from lesionkit.learning import networks
+from lesionkit.learning import exported, networks
 from lesionkit.learning.batches import ahead, normalise, to_float
 from lesionkit.learning.machine import default_device, keep_memory, threads
 
@@ -28,12 +29,20 @@ Member = tuple[nn.Module, dict[str, Any], int]  # a model, its config, and how m
 
 
 def load(folder: Path, device: str | None = None) -> tuple[nn.Module, dict[str, Any]]:
-    """The trained model of a folder models/<backbone>/, in evaluation mode, and its config.json. Raises what `config_of` raises."""
+    """The trained model of a folder models/<backbone>/, in evaluation mode, and its config.json.
+
+    Raises what `config_of` raises, and ValueError where the weights do not fit the network that is built here.
+    """
     config = config_of(folder)
     keep_memory()
     with _Undrawn():
         model, _ = networks.build(config["backbone"], config["study"]["size"], "none")
-    model.load_state_dict(load_file(Path(folder) / "weights.safetensors"))
+    try:
+        model.load_state_dict(load_file(Path(folder) / "weights.safetensors"))
+    except RuntimeError as error:  # timm builds it otherwise than the version that trained it
+        made = ", ".join(f"{name} {version}" for name, version in config.get("made_with", {}).items() if name in ("timm", "torch"))
+        raise ValueError(f"{folder}: the weights do not fit the network that timm {timm.__version__} builds; it was trained "
+                         f"with {made or 'another'}: {str(error).splitlines()[-1].strip()}") from error  # fmt: skip
     model = model.to(device or default_device(), memory_format=torch.channels_last)
     return model.eval().requires_grad_(False), config
 
@@ -209,12 +218,13 @@ def _decoded(files: Sequence[Path], size: int, fit: str, errors: dict[Path, Unre
 
 
 def _study(run: Path) -> dict[str, Any]:
-    """The settings of the study that made a run. Raises FileNotFoundError where none did."""
+    """The settings of the study that made a run. Raises FileNotFoundError where none did, ValueError as `exported.check`."""
     file = Path(run) / "study.json"
     if not file.exists():
         raise FileNotFoundError(
             f"no study.json in {run}: give the folder of a run, such as outputs/demo, or run the study first"
         )
+    exported.check(run)
     return json.loads(file.read_text())
 
 

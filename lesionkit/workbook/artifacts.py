@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 import textwrap
-import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +19,7 @@ from lesionkit.data.phantoms import VERSION as PHANTOMS
 from lesionkit.evidence import predictions
 from lesionkit.study import Study
 from lesionkit.workbook import showing, tables
+from lesionkit.writing import write_atomically
 
 SYNTHETIC = "Synthetic images (phantoms): not evidence about skin"
 LEAKY = "Split by image: lesions stand on both sides, and internal figures are inflated"
@@ -258,17 +257,6 @@ def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
     """manifest.json: `artifacts` by path, `steps` by name; empty where there is none."""
     file = folder / "manifest.json"
     return {"artifacts": {}, "steps": {}} | (json.loads(file.read_text()) if file.exists() else {})
-
-
-def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Let `write` make a temporary file of the same ending beside `path`, then rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.partial.{path.name}")  # machines may share the folder, and a pid
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def file_hash(path: Path) -> str:

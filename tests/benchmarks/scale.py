@@ -25,7 +25,7 @@ import pandas as pd
 import psutil
 from scipy.optimize import nnls
 
-from lesionkit.workbook.artifacts import write_atomically
+from lesionkit.writing import write_atomically
 
 TARGETS = {25_331: "ISIC 2019", 401_059: "ISIC 2024", 1_000_000: "a million"}
 LONGEST = 86_400  # seconds

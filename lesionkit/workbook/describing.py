@@ -1,0 +1,163 @@
+"""What an exported folder says of itself: lesionkit.json for programs, README.md for people and for the Hugging Face Hub."""
+
+import math
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from huggingface_hub import EvalResult, ModelCardData
+
+import lesionkit
+from lesionkit.data.records import CLASS_NAMES, HAM10000
+from lesionkit.evidence.metrics import METRICS
+from lesionkit.learning.exported import sha256
+from lesionkit.learning.inference import Member
+from lesionkit.workbook import fitted
+from lesionkit.workbook.artifacts import Run, caveat
+
+RESEARCH = "For research only: not a medical device, and not for diagnosis, triage or any decision about a person."
+LICENCES = {HAM10000.licence: "cc-by-nc-4.0"}  # by the Hub's identifiers
+SQUARE = {
+    "squash": "image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3)",
+    "pad": 'ImageOps.pad(image, (side, side), Image.Resampling.BILINEAR, "black")',
+    "crop": "ImageOps.fit(image, (side, side), Image.Resampling.BILINEAR)",
+}  # `decode`'s, but for its short cut with JPEG
+
+
+def about(run: Run) -> dict[str, Any]:
+    """lesionkit.json but for what the models themselves and the files say. Raises MissingInput for tables not made yet."""
+    temperatures, thresholds = fitted.temperatures(run), fitted.melanoma_thresholds(run)
+    of = {name: {"temperature": temperatures.get(name), "melanoma_thresholds": thresholds.get(name, [])}
+          for name in (*run.study.backbones, "ensemble")}  # fmt: skip
+    counts = run.split()["split"].value_counts(sort=False)
+    return {
+        "format": 1,
+        "study": run.study.name,
+        "title": run.study.title,
+        "caveats": list(filter(None, (RESEARCH, caveat(run.study)))),
+        "classes": dict(CLASS_NAMES),
+        "ensemble": {"rule": "the mean of the members' probabilities", **of.pop("ensemble"), "conformal": fitted.conformal(run)},
+        "members": of,
+        "data": {"images": {part: int(n) for part, n in counts.items()}, "split_sha256": sha256(run.path("splits", "split.csv"))},
+        "made_with": _made_with(),
+    }
+
+
+def member(name: str, member: Member) -> dict[str, Any]:
+    """What a member sees, and how many views of it it averages."""
+    _, config, views = member
+    mean, std = config["normalisation"]
+    seen = {"size": config["study"]["size"], "fit": config["study"]["fit"], "resampling": "bilinear, antialiased",
+            "colours": "RGB", "scaled_to": [0, 1], "mean": list(mean), "std": list(std)}  # fmt: skip
+    return {"weights": f"models/{name}/weights.safetensors", "input": seen, "views": views}
+
+
+def readme(run: Run, about: dict[str, Any]) -> str:
+    """The run's model card as Markdown, with front matter for the Hub where it has none, and how to use what is here."""
+    file = run.path("tables", "06_model_card.md")
+    card = file.read_text(encoding="utf-8") if file.exists() else _short_card(about)
+    head = "" if card.startswith("---\n") else _front_matter(run)
+    return f"{head}{card.rstrip()}\n\n{_use(about)}"
+
+
+def _short_card(about: dict[str, Any]) -> str:
+    classes = ", ".join(f"`{dx}` {name}" for dx, name in CLASS_NAMES.items())
+    caveats = "\n\n".join(f"**{one}**" for one in about["caveats"])
+    return f"# {about['title'] or about['study']}\n\n{caveats}\n\nAn ensemble of {', '.join(about['members'])}.\n\nClasses: {classes}."
+
+
+def _front_matter(run: Run) -> str:
+    synthetic = run.study.synthetic
+    results = [] if synthetic else _results(run)
+    data = ModelCardData(
+        license="mit" if synthetic else LICENCES[HAM10000.licence],
+        library_name="lesionkit",
+        pipeline_tag="image-classification",
+        tags=["dermoscopy", "skin-lesion-classification", "ensemble", "onnx", *(["synthetic"] if synthetic else [])],
+        datasets=None if synthetic else ["ham10000"],
+        metrics=["balanced_accuracy", "f1", "roc_auc"],
+        model_name=(run.study.title or run.study.name) if results else None,
+        eval_results=results or None,
+    )
+    return f"---\n{data.to_yaml()}\n---\n\n"
+
+
+def _results(run: Run) -> list[EvalResult]:
+    """The ensemble's metrics in `06_leaderboard`, inside and outside; nothing where there is no such table."""
+    file = run.path("tables", "06_leaderboard.csv")
+    if not file.exists():
+        return []
+    ensemble = pd.read_csv(file).set_index("model").loc["ensemble"]
+    sides = {"in": ("ham10000", "HAM10000, test images split by lesion"), "out": ("isic2019", "ISIC 2019 without HAM10000")}
+    return [
+        EvalResult(task_type="image-classification", dataset_type=kind, dataset_name=shown, metric_type=metric,
+                   metric_value=round(float(ensemble[f"{metric}_{side}"]), 4))
+        for side, (kind, shown) in sides.items() for metric in METRICS if pd.notna(ensemble.get(f"{metric}_{side}"))
+    ]  # fmt: skip
+
+
+def _use(about: dict[str, Any]) -> str:
+    lines = [
+        "## Use", "With `lesionkit` installed, from this folder alone:",
+        "    lesionkit predict . IMAGE_OR_FOLDER --out calls.csv\n    lesionkit explain . IMAGE_OR_FOLDER --out panels",
+        "`lesionkit.json` holds the classes, what each member sees, temperatures, thresholds and conformal sets, all fitted on "
+        "validation images, and the SHA-256 of each file. For the ensemble's probabilities as `predict` writes them:",
+        _decisions(about["ensemble"]),
+    ]  # fmt: skip
+    if all("onnx" in one for one in about["members"].values()):
+        lines += ["Without lesionkit or PyTorch, from the ONNX files, which take 8-bit RGB as it is:", _snippet(about)]
+    return "\n\n".join(lines) + "\n"
+
+
+def _decisions(ensemble: dict[str, Any]) -> str:
+    temperature = ensemble["temperature"]
+    lines = [f"- calibrated: `softmax(log(p) / {temperature:.4f})`"] if temperature else []
+    for point in ensemble["melanoma_thresholds"]:
+        if point["threshold"] is not None and point["validation_sensitivity"] is not None:
+            cut = math.floor(point["threshold"] * 1e5) / 1e5  # down: to call no fewer than was promised
+            lines.append(f"- melanoma, where `p_mel` is {cut:.5f} or above: set to find {point['promised_sensitivity']:.0%} of the "
+                         f"melanomas among the validation images, and found {point['validation_sensitivity']:.0%}")  # fmt: skip
+    return "\n".join(lines) or "- no temperature and no threshold: there were no validation images to fit them on"
+
+
+def _snippet(about: dict[str, Any]) -> str:
+    fit = next(iter(about["members"].values()))["input"]["fit"]  # the study's, of all members
+    return f"""```python
+import json
+import numpy as np
+import onnxruntime
+from PIL import Image{", ImageOps" * (fit != "squash")}
+
+about = json.load(open("lesionkit.json", encoding="utf-8"))
+image = Image.open("IMAGE.jpg").convert("RGB")
+probabilities = []
+for member in about["members"].values():
+    side = member["input"]["size"]
+    pixels = np.asarray({SQUARE[fit]})
+    session = onnxruntime.InferenceSession(member["onnx"]["file"])
+    probabilities.append(session.run(None, {{"images": pixels[None]}})[0][0])
+print(dict(zip(about["classes"], np.mean(probabilities, axis=0))))
+```"""
+
+
+def _made_with() -> dict[str, str]:
+    """Versions and the commit of the code, without names of people or folders."""
+    versions = {name: metadata.version(name) for name in ("torch", "torchvision", "timm", "numpy", "pillow")}
+    return {"lesionkit": lesionkit.__version__, "commit": _commit(), "Python": platform.python_version(), **versions}
+
+
+def _commit() -> str:
+    """The last commit that changed the package, and whether files differ from it; empty outside its repository."""
+
+    def git(*words: str) -> str:
+        here = Path(lesionkit.__file__).parent
+        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        commit = git("log", "-1", "--format=%h", "--abbrev=12", "--", ".")
+        return commit + " with changes" * bool(commit and git("status", "--porcelain", "."))
+    except (OSError, subprocess.CalledProcessError):
+        return ""
