@@ -38,10 +38,15 @@ def stop(message: object, code: int) -> NoReturn:
     raise Stop(message, code)
 
 
-def images_for(run: Path, images: Sequence[Path]) -> list[Path]:
-    """The image files among `images` and in the folders among them; ends the command where there is no run or no image."""
+def check_run(run: Path) -> None:
+    """End the command where no run of a study is in the folder `run`."""
     if not (run / "study.json").is_file():
         stop(f"{run}: no run of a study there; give its folder, such as outputs/demo", BAD_USAGE)
+
+
+def images_for(run: Path, images: Sequence[Path]) -> list[Path]:
+    """The image files among `images` and in the folders among them; ends the command where there is no run or no image."""
+    check_run(run)
     return [file for path in images for file in _image_files(path)]
 
 

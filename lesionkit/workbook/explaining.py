@@ -1,6 +1,5 @@
 """`lesionkit explain`: what each member of a run looks at in somebody's own images, a figure an image."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,8 +14,7 @@ from lesionkit.explain.cams import METHODS
 from lesionkit.explain.files import Explanation, explained
 from lesionkit.learning import inference
 from lesionkit.plots.explanations import plot_cam_panel
-from lesionkit.study import Study
-from lesionkit.workbook.artifacts import caveat, write_atomically
+from lesionkit.workbook.artifacts import caveat, saved_study, write_atomically
 
 
 def explain_files(run: Path, files: Sequence[Path], out: Path, method: str = "gradcam",
@@ -83,6 +81,5 @@ def _panel(found: Explanation, file: Path, calls: pd.Series, p: np.ndarray, note
 
 def _note(run: Path) -> str:
     """What must be said of the models of a run; empty where nothing must."""
-    settings = json.loads((run / "study.json").read_text())
-    study = Study(**{key: value for key, value in settings.items() if key in Study.__dataclass_fields__})
+    study = saved_study(run)
     return f"Models of study {study.name}. {caveat(study)}" if caveat(study) else ""
