@@ -1,5 +1,6 @@
 """The electricity that a step takes, by codecarbon where it is installed. It is measured without network and without files."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
@@ -37,6 +38,7 @@ def _tracker():
     try:
         from codecarbon import OfflineEmissionsTracker
 
+        logging.getLogger("codecarbon").setLevel(logging.CRITICAL)  # it speaks before it has read its own setting
         tracker = OfflineEmissionsTracker(**SETTINGS)
         tracker.start()
         return tracker
