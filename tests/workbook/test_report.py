@@ -125,7 +125,7 @@ def test_the_page_begins_with_the_findings_the_leaderboard_and_the_card_of_noteb
         (folder / "tables" / name).write_text(text)
     html = report.write(run.study, folder, run.steps).read_text()
     summary, card = html.split('id="summary"')[1].split('id="model-card"')
-    assert "<strong>Found.</strong>" in summary and "0.500 [0.400, 0.600]" in summary and "weights" not in summary
+    assert "<strong>Found.</strong>" in summary and "0.500 <small>[0.400, 0.600]</small>" in summary and "weights" not in summary
     assert "<h3>Card</h3>" in card and "language: en" not in html
     file = re.search(r'href="data:text/markdown;charset=utf-8;base64,([^"]+)" download="README.md"', html)[1]
     assert base64.b64decode(file).decode() == CARD

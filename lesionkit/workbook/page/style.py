@@ -44,7 +44,10 @@ th[aria-sort=ascending] button::after { content: " ↑"; color: inherit; }
 th[aria-sort=descending] button::after { content: " ↓"; color: inherit; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .paper { display: none; }
-#summary td { white-space: nowrap; }
+th.number, #summary .number { white-space: normal; }
+small { color: var(--faint); font-size: .9em; white-space: nowrap; }
+.sorts tr > :first-child { position: sticky; left: 0; background: var(--paper); }
+.sorts thead tr > :first-child { z-index: 1; }
 .text { max-width: 52rem; overflow-wrap: anywhere; }
 .text h3, .text h4 { margin: 1.2rem 0 .3rem; font-size: 1.1rem; }
 .text h3 { font-size: 1.25rem; }
@@ -84,11 +87,14 @@ dialog .natural img { width: auto; height: auto; background: #fff; cursor: zoom-
   figure img { max-height: 112mm; width: auto; max-width: 100%; }
   table { font-size: 7.5pt; }
   th, td { padding: .12rem .35rem; overflow-wrap: break-word; }
-  thead th { position: static; box-shadow: none; border-bottom: 1.5px solid var(--ink); }
+  thead { break-inside: avoid; }
+  th button { display: contents; }  /* a button would not be repeated on the next page */
+  thead th, .sorts tr > :first-child { position: static; }
+  thead th { box-shadow: none; border-bottom: 1.5px solid var(--ink); }
   tbody tr:nth-child(n+41) { display: none; }
   tr { break-inside: avoid; }
   .wide { page: wide; }
   .wide table { font-size: 6pt; }
-  .number { white-space: normal; }
+  .number, .wide small { white-space: normal; }
 }
 """

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 ROWS = 2000  # of a table that are shown; the CSV holds all
 PAPER = 40  # of these on paper, as the style has it
+INTERVAL = Markup("{} <small>[{}, {}]</small>")
 WIDE = 12  # columns; more need a page in landscape on paper
 
 
@@ -51,7 +52,7 @@ def _bracketed(head: list[str], columns: list[tuple[list[str], bool]]) -> list[t
         if k > 1 and name.endswith("high") and head[k - 1] == name[: -len("high")] + "low" and found[-2][2]:
             low = found.pop()[1]
             name, values, numeric = found.pop()
-            cells = [f"{v} [{a}, {b}]" if a not in ("", "–") else v for v, a, b in zip(values, low, cells, strict=True)]
+            cells = [INTERVAL.format(v, a, b) if a not in ("", "–") else v for v, a, b in zip(values, low, cells, strict=True)]
         found.append((name, cells, numeric))
     return found
 

@@ -110,12 +110,12 @@ Galleries are not in it: they show lesions of people, and the images' licence go
 <p>The last runs of its steps took {{ made.hours }} in all; a training that was found done is not counted again.
 Energy {{ made.energy }}.</p>
 <figure><figcaption><b>Steps</b></figcaption><div class="scroll sorts"><table>
-<thead><tr><th>step</th><th class="number">seconds</th><th class="number">kWh</th><th>finished</th></tr></thead>
+<thead><tr><th>step</th><th class="number">seconds</th><th class="number">kWh</th><th>finished (UTC)</th></tr></thead>
 <tbody>
 {% for section in sections %}
 <tr><td>{{ section.step.id }}</td>
 <td class="number">{{ "%.1f" | format(section.run.seconds) if section.run else "–" }}</td>
-<td class="number">{{ "%.2g" | format(section.run.kwh) if section.run.kwh else "–" }}</td><td>{{ section.run.finished or "–" }}</td></tr>
+<td class="number">{{ "%.2g" | format(section.run.kwh) if section.run.kwh else "–" }}</td><td>{{ section.run.finished[:16] | replace("T", " ") if section.run else "–" }}</td></tr>
 {% endfor %}
 </tbody></table></div></figure>
 {% for caption, rows in made.environments %}

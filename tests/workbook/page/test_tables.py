@@ -22,8 +22,8 @@ def test_an_interval_stands_in_brackets_behind_its_value(tmp_path):
     columns = {"x": [0.5, 0.7], "x_low": [0.4, None], "x_high": [0.6, None], "n": [2, 3], "low": [1, 2], "high": [3, 4]}
     html = shown(tmp_path, columns).html
     assert html.count("<th ") == 2
-    assert '<td class="number">0.500 [0.400, 0.600]</td>' in html and '<td class="number">0.700</td>' in html
-    assert '<td class="number">2 [1, 3]</td>' in html
+    assert '<td class="number">0.500 <small>[0.400, 0.600]</small></td>' in html and '<td class="number">0.700</td>' in html
+    assert '<td class="number">2 <small>[1, 3]</small></td>' in html
 
 
 def test_bounds_behind_a_text_stay_columns(tmp_path):
@@ -34,7 +34,7 @@ def test_bounds_behind_a_text_stay_columns(tmp_path):
 def test_of_a_leaderboard_chosen_metrics_are_shown(tmp_path):
     columns = {"model": ["a"], "weights": ["none"], "f1_in": [0.5], "f1_in_low": [0.4], "f1_in_high": [0.6], "auc_in": [0.9]}
     html = shown(tmp_path, columns, metrics=("f1",)).html
-    assert "<td>a</td>" in html and "0.500 [0.400, 0.600]" in html and "none" not in html and "0.900" not in html
+    assert "<td>a</td>" in html and "0.500 <small>[0.400, 0.600]</small>" in html and "none" not in html and "0.900" not in html
 
 
 def test_a_long_table_is_cut_and_says_so(tmp_path):
