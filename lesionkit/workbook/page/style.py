@@ -45,7 +45,8 @@ th[aria-sort=descending] button::after { content: " ↓"; color: inherit; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .paper { display: none; }
 th.number, #summary .number { white-space: normal; }
-small { color: var(--faint); font-size: .9em; white-space: nowrap; }
+#summary th, #summary td { padding: .25rem .4rem; }
+small { color: var(--faint); font-size: .85em; white-space: nowrap; }
 .sorts tr > :first-child { position: sticky; left: 0; background: var(--paper); }
 .sorts thead tr > :first-child { z-index: 1; }
 .text { max-width: 52rem; overflow-wrap: anywhere; }
