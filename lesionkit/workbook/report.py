@@ -194,6 +194,10 @@ def _told(step: Step) -> tuple[str, Markup]:
 
 
 def _setting(value: Any) -> str:
+    """A setting as text. Of a folder only its name: the page is to be sent."""
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value))
-    return json.dumps(value) if isinstance(value, dict) else str(value)
+    if isinstance(value, dict):
+        return "; ".join(f"{key} {_setting(one)}" for key, one in value.items())
+    folder = isinstance(value, str) and (Path(value).is_absolute() or value.startswith(".."))
+    return f"…/{Path(value).name}" if folder else str(value)

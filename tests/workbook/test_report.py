@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 import io
 import json
 import re
@@ -115,6 +116,13 @@ def test_the_page_says_how_it_was_made(page, run):
     assert "<caption" not in made and "an abacus" in made
     split = read_manifest(run.folder)["artifacts"]["splits/split.csv"]["hash"]
     assert split in made and "3 images of 2 lesions" in made and run.study.fingerprint() in made
+
+
+def test_the_page_names_no_folder_of_the_machine(run, tmp_path):
+    own = {"a": {"weights": "/home/somebody/weights", "lr": 0.1}}
+    study = dataclasses.replace(run.study, weights_dir="../../somebody/weights", masks="/home/somebody/masks", backbone=own)
+    html = report.write(study, tmp_path, run.steps).read_text()
+    assert "somebody" not in html and "…/masks" in html and "a weights …/weights; lr 0.1" in html
 
 
 def test_the_page_begins_with_the_findings_the_leaderboard_and_the_card_of_notebook_06(page, run, tmp_path):
