@@ -20,6 +20,7 @@ import pandas as pd
 
 from lesionkit.bench import files
 from lesionkit.learning import backbones
+from lesionkit.machine import processor
 from lesionkit.study import RANGES
 
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -152,13 +153,5 @@ def bound_by(
 
 
 def _machine() -> dict[str, str | int]:
-    return {"cpu": _cpu(), "cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version(),
+    return {"cpu": processor(), "cores": os.cpu_count(), "system": platform.system(), "python": platform.python_version(),
             "date": datetime.now().isoformat(timespec="seconds")}  # fmt: skip
-
-
-def _cpu() -> str:
-    """The processor's model, as well as the system tells it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()

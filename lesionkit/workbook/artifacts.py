@@ -69,11 +69,7 @@ class Run:
     @classmethod
     def of(cls, folder: Path, notebook: str) -> "Run":
         """The run that is in `folder`, as its study.json has it. Raises MissingInput where there is none."""
-        file = Path(folder) / "study.json"
-        if not file.exists():
-            raise MissingInput(f"{folder}: no run of a study there; give its folder, such as outputs/demo")
-        settings = json.loads(file.read_text())
-        study = Study(**{key: value for key, value in settings.items() if key in Study.__dataclass_fields__})
+        study = saved_study(folder)
         return cls(study, Path(folder), images_folder(study, Path(folder), ""), notebook)
 
     def save_settings(self) -> None:
@@ -245,6 +241,19 @@ def images_folder(study: Study, folder: Path, data: str) -> Path | None:
     return Path(data).resolve() if data else Path(known.read_text().strip()) if known.exists() else None
 
 
+def saved_study(folder: Path) -> Study:
+    """The study that made the run in `folder`, from its study.json; settings that this version no longer has are left out.
+
+    Raises MissingInput where there is none.
+    """
+    file = Path(folder) / "study.json"
+    if not file.exists():
+        raise MissingInput(f"{folder}: no run of a study there; give its folder, such as outputs/demo")
+    settings = json.loads(file.read_text())
+    known = {key: settings[key] for key in Study.__dataclass_fields__ if key in settings}
+    return Study(**{key: tuple(value) if isinstance(value, list) else value for key, value in known.items()})
+
+
 def update_manifest(folder: Path, section: str, entries: dict[str, Any]) -> None:
     """Lay `entries` over a section of manifest.json, one writer at a time."""
     with FileLock(folder / ".manifest.lock"):
@@ -254,9 +263,9 @@ def update_manifest(folder: Path, section: str, entries: dict[str, Any]) -> None
 
 
 def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
-    """manifest.json: `artifacts` by path, `steps` by name; empty where there is none."""
+    """manifest.json: `artifacts` by path, `steps` by name, `environments` of steps by hash; empty where there is none."""
     file = folder / "manifest.json"
-    return {"artifacts": {}, "steps": {}} | (json.loads(file.read_text()) if file.exists() else {})
+    return {"artifacts": {}, "environments": {}, "steps": {}} | (json.loads(file.read_text()) if file.exists() else {})
 
 
 def file_hash(path: Path) -> str:

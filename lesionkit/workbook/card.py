@@ -10,6 +10,10 @@ from lesionkit.workbook.artifacts import Run
 from lesionkit.workbook.tables import bracketed
 
 SIDES = ("in", "out")  # internal test set; all external images, SCC merged
+TASK = "image-classification"
+HUB_METRICS = {"accuracy": "accuracy", "balanced_accuracy": "balanced_accuracy", "macro_f1": "f1", "macro_auc": "roc_auc"}
+ARCHIVES = (("ham10000", "HAM10000", "test"), ("isic2019", "ISIC 2019 without HAM10000", "external"))
+PHANTOMS = (("phantoms", "Synthetic images", "test"), ("phantoms", "Synthetic images of other sources", "external"))
 
 
 def leaderboard(run: Run) -> pd.DataFrame:
@@ -57,6 +61,30 @@ def model_card(run: Run, board: pd.DataFrame) -> str:
         "## Licence and citation", _credits(run),
     ]  # fmt: skip
     return "\n\n".join(lines) + "\n"
+
+
+def front_matter(run: Run, board: pd.DataFrame) -> str:
+    """The metadata that Hugging Face's hub reads at the head of a model card, between its lines of dashes.
+
+    Results are those of the ensemble; one that is not defined is left out.
+    """
+    from huggingface_hub import EvalResult, ModelCardData
+
+    synthetic, ensemble = run.study.synthetic, board.set_index("model").loc["ensemble"]
+    sets = PHANTOMS if synthetic else ARCHIVES
+    results = [
+        EvalResult(task_type=TASK, task_name="Image Classification", dataset_type=kind, dataset_name=title, dataset_split=split,
+                   metric_type=metric, metric_name=name.replace("_", " "), metric_value=round(float(ensemble[f"{name}_{side}"]), 4))
+        for side, (kind, title, split) in zip(SIDES, sets, strict=True)
+        for name, metric in HUB_METRICS.items() if pd.notna(ensemble[f"{name}_{side}"])
+    ]  # fmt: skip
+    data = ModelCardData(
+        language="en", license="mit" if synthetic else "cc-by-nc-4.0", library_name="lesionkit", pipeline_tag=TASK,
+        tags=["dermoscopy", "skin-lesion-classification", "medical-imaging", "ensemble", "timm", *(["synthetic"] if synthetic else [])],
+        datasets=None if synthetic else [kind for kind, *_ in sets[:1]], metrics=list(dict.fromkeys(HUB_METRICS.values())),
+        model_name=run.study.name, eval_results=results or None,
+    )  # fmt: skip
+    return f"---\n{data.to_yaml()}\n---\n\n"
 
 
 def _members(board: pd.DataFrame) -> str:

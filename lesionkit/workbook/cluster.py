@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 
+from lesionkit.machine import cores as _cores
 from lesionkit.study import Study, StudyError
 from lesionkit.workbook.steps import RunError
 
@@ -102,7 +103,3 @@ def visible_gpus() -> list[str]:
     except (OSError, subprocess.TimeoutExpired):
         return []
     return [str(i) for i in range(sum(line.startswith("GPU ") for line in listed.splitlines()))]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,112 +1,158 @@
-"""report/index.html: every figure, table and text of a study on one page, with no need of a network or of scripts."""
+"""report/index.html: every figure, table and text of a study on one page that is complete in itself and can be sent."""
 
-import csv
+import base64
 import dataclasses
+import hashlib
+import io
 import json
-import platform
 import re
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import metadata
-from itertools import islice
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import mistune
 from markupsafe import Markup
+from PIL import Image
 
 import lesionkit
 from lesionkit.study import Study
+from lesionkit.workbook import provenance
 from lesionkit.workbook.artifacts import caveat, file_hash, read_manifest, update_manifest, write_atomically
-from lesionkit.workbook.page import PAGE
+from lesionkit.workbook.page import tables
+from lesionkit.workbook.page.script import SCRIPT
+from lesionkit.workbook.page.style import STYLE
+from lesionkit.workbook.page.template import PAGE
 from lesionkit.workbook.staleness import Step
 
-ROWS = 60  # of a table that are shown; the CSV holds all
-LIBRARIES = ("torch", "timm", "fastai", "scikit-learn", "numpy", "pandas", "matplotlib", "seaborn", "papermill")
+LEADING = ("06_findings", "06_model_card", "06_leaderboard")  # files that the page begins with
+BOARD = ("balanced_accuracy", "macro_f1", "macro_auc", "melanoma_sensitivity")  # of the leaderboard at its beginning
+DPI = {"figures": 200, "galleries": 150}  # as Run.figure saves them
+SCREEN = 120  # pixels of the page for an inch of a figure
+FIGURES = {"format": "WEBP", "lossless": True, "quality": 20, "method": 1}  # four tenths of a PNG
+GALLERIES = {"format": "JPEG", "quality": 70}  # which browsers put into a PDF as it is
 _TEXT = mistune.create_markdown(escape=True, plugins=["table", "strikethrough"])
 
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """One figure, table or text: its id (the file's name), what kind it is, its HTML, and files to link, by name."""
+    """One figure, table or text: its HTML, and the files to save from the page or to find beside it, by name."""
 
     id: str
+    name: str
     kind: str
-    content: str
-    files: Mapping[str, str]
-    note: str = ""
+    content: Any
+    inside: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    beside: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-def write(study: Study, folder: Path, steps: Sequence[Step]) -> Path:
-    """Write report/index.html of the run at `folder`, and the executed notebooks as HTML beside it; returns the page."""
-    manifest, page = read_manifest(folder), folder / "report" / "index.html"
-    pages = _notebook_pages(folder, manifest, steps)
-    sections = [
-        {"step": step, "title": _title(step), "items": _items(folder, step, manifest), "run": manifest["steps"].get(step.id, {}),
-         "ran": (folder / "notebooks" / f"{step.id}.ipynb").exists()}
-        for step in steps
-    ]  # fmt: skip
+def write(study: Study, folder: Path, steps: Sequence[Step], *, galleries: bool = False) -> Path:
+    """Write report/index.html of the run at `folder`, and the executed notebooks as HTML beside it; returns the page.
+
+    Galleries show skin, and stay out of it unless they are of phantoms. With `galleries` the page is another,
+    report/with_galleries.html.
+    """
+    manifest, page = read_manifest(folder), folder / "report" / ("with_galleries.html" if galleries else "index.html")
+    shown = ("figures", "tables", *(("galleries",) if galleries or study.synthetic else ()))
+    sections = [_section(folder, step, manifest, shown) for step in steps]
     html = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(PAGE).render(
-        study=study, sections=sections, warning=caveat(study), made=_how_made(),
+        study=study, sections=sections, warning=caveat(study), **_summary(study, folder), made=_made(study, folder, manifest, steps),
+        hidden={} if "galleries" in shown else {file.stem: f"../galleries/{file.name}" for file in _files(folder, manifest, "galleries")},
         settings={key: _setting(value) for key, value in dataclasses.asdict(study).items() if key not in ("name", "title")},
+        style=Markup(STYLE), script=Markup(SCRIPT), script_hash=_base64(hashlib.sha256(SCRIPT.encode()).digest()),
     )  # fmt: skip
-    write_atomically(page, lambda path: path.write_text(html, encoding="utf-8"))
-    _record(study, folder, [page, *pages])
+    write_atomically(page, lambda path: path.write_text(_linked(html), encoding="utf-8"))
+    if not galleries:
+        _record(study, folder, [page, *_notebook_pages(folder, manifest, steps)])
     return page
 
 
-def _items(folder: Path, step: Step, manifest: Mapping[str, Any]) -> list[Item]:
-    """What the step has made that can be shown, in the order in which it was written: the notebook's."""
-    mine = [
-        folder / path for path, entry in manifest["artifacts"].items() if step.made(entry) and (folder / path).exists()
-    ]
-    shown = {"figures": ".png", "galleries": ".png", "tables": ".csv"}
-    files = [f for f in mine if f.suffix == shown.get(f.parent.name) or (f.parent.name, f.suffix) == ("tables", ".md")]
-    return [_item(file, set(mine)) for file in sorted(files, key=lambda file: (file.stat().st_mtime_ns, file.name))]
+def _summary(study: Study, folder: Path) -> dict[str, Any]:
+    """What the page begins with, as far as the run has got: what was asked, findings, leaderboard and model card."""
+    findings, card, board = (folder / "tables" / f"{name}{end}" for name, end in zip(LEADING, (".md", ".md", ".csv"), strict=True))
+    board = board if board.exists() else folder / "tables" / "03_leaderboard.csv"
+    return {
+        "asked": _asked(study),
+        "findings": _markdown(findings) if findings.exists() else "",
+        "card": {"content": _markdown(card), "file": _embedded(card, "text/markdown")} if card.exists() else None,
+        "board": tables.table_html(board, BOARD).html if board.exists() else "",
+    }
 
 
-def _item(file: Path, made: set[Path]) -> Item:
-    link = f"../{file.parent.name}/{file.name}"
-    others = {".png": {"PDF": ".pdf"}, ".csv": {"LaTeX": ".tex"}}.get(file.suffix, {})
-    files = {name: f"../{file.parent.name}/{file.stem}{ending}" for name, ending in others.items()
-             if file.with_name(file.stem + ending) in made}  # fmt: skip
+def _asked(study: Study) -> str:
+    if study.given:
+        return f"How good are the predictions of {len(study.backbones)} models, and of their ensemble, that were given?"
+    images = "synthetic images" if study.synthetic else "dermoscopic images"
+    return (f"How well do {len(study.backbones)} networks and their ensemble tell seven classes of {images} apart, inside the "
+            "data set that they were trained on and outside it; and what do they look at?")  # fmt: skip
+
+
+def _made(study: Study, folder: Path, manifest: Mapping[str, Any], steps: Sequence[Step]) -> dict[str, Any]:
+    runs = [manifest["steps"][step.id] for step in steps if step.id in manifest["steps"]]
+    return {
+        "hours": provenance.hours(runs), "energy": provenance.used(runs), "data": provenance.data(study, folder, manifest),
+        "environments": provenance.environments(manifest, [step.id for step in steps if step.id in manifest["steps"]]),
+    }  # fmt: skip
+
+
+def _section(folder: Path, step: Step, manifest: Mapping[str, Any], shown: Sequence[str]) -> dict[str, Any]:
+    title, question = _told(step)
+    files = [file for kind in shown for file in _files(folder, manifest, kind, step)]
+    files = sorted(files, key=lambda file: (file.stat().st_mtime_ns, file.name))  # as they were written: the notebook's
+    with ThreadPoolExecutor() as pool:  # Pillow works without the GIL
+        items = list(pool.map(_item, [file for file in files if file.stem not in LEADING[:2]]))
+    return {"step": step, "title": title, "question": question, "run": manifest["steps"].get(step.id, {}), "items": items,
+            "ran": (folder / "notebooks" / f"{step.id}.ipynb").exists()}  # fmt: skip
+
+
+def _files(folder: Path, manifest: Mapping[str, Any], kind: str, step: Step | None = None) -> list[Path]:
+    """The files of a kind (figures, galleries, tables) that can be shown and are there, of one step or of all."""
+    endings = (".csv", ".md") if kind == "tables" else (".png",)
+    made = (path for path, entry in manifest["artifacts"].items() if step is None or step.made(entry))
+    paths = (folder / path for path in made if path.startswith(f"{kind}/"))
+    return [path for path in paths if path.suffix in endings and path.exists()]
+
+
+def _item(file: Path) -> Item:
+    others = {".png": (".png", ".pdf"), ".csv": (".tex",), ".md": ()}[file.suffix]
+    found = [file.with_suffix(ending) for ending in others if file.with_suffix(ending).exists()]
+    beside = {other.suffix[1:].upper(): f"../{file.parent.name}/{other.name}" for other in found}
     if file.suffix == ".png":
-        return Item(file.stem, "figure", link, {"PNG": link} | files)
+        return Item(f"figure-{file.stem}", file.stem, "picture", _picture(file), beside=beside)
     if file.suffix == ".md":
-        return Item(file.stem, "text", Markup(_TEXT(file.read_text(encoding="utf-8"))), {"Markdown": link})
-    content, note = table_html(file)
-    return Item(file.stem, "table", content, {"CSV": link} | files, note)
+        return Item(file.stem, file.stem, "text", _markdown(file), {file.name: _embedded(file, "text/markdown")})
+    return Item(file.stem, file.stem, "table", tables.table_html(file), {file.name: _embedded(file, "text/csv")}, beside)
 
 
-def table_html(file: Path) -> tuple[Markup, str]:
-    """The first rows of a CSV file as an HTML table, numbers to the right with three decimals; and what is left out."""
-    with file.open(newline="", encoding="utf-8") as text:
-        lines = csv.reader(text)
-        head, rows, more = next(lines, []), list(islice(lines, ROWS)), sum(1 for _ in lines)
-    columns = [_column([row[k] for row in rows]) for k in range(len(head))]
-    sides = [' class="number"' if numeric else "" for _, numeric in columns]
-    parts = ["<table><thead><tr>", *(Markup("<th{}>{}</th>").format(Markup(s), h.replace("_", " ")) for s, h in zip(sides, head)),
-             "</tr></thead><tbody>"]  # fmt: skip
-    for row in zip(*(cells for cells, _ in columns)):
-        cells = (Markup("<td{}>{}</td>").format(Markup(side), cell) for side, cell in zip(sides, row))
-        parts.append(Markup("<tr>{}</tr>").format(Markup("").join(cells)))
-    note = f"{len(rows)} of {len(rows) + more:,} rows; the CSV holds all" if more else "" if rows else "no rows"
-    return Markup("".join([*parts, "</tbody></table>"])), note
+def _picture(file: Path) -> dict[str, Any]:
+    """A figure without loss, a gallery at a tenth of its size; and how large it is shown."""
+    how, scale, buffer = FIGURES if file.parent.name == "figures" else GALLERIES, SCREEN / DPI[file.parent.name], io.BytesIO()
+    with Image.open(file) as image:
+        image.convert("RGB").save(buffer, **how)
+        width, height = (round(side * scale) for side in image.size)
+    return {"source": f"data:image/{how['format'].lower()};base64,{_base64(buffer.getvalue())}", "width": width, "height": height}
 
 
-def _column(cells: list[str]) -> tuple[list[str], bool]:
-    """A column as it is shown, and whether it holds numbers."""
-    filled = [cell for cell in cells if cell]
-    try:
-        numbers = [float(cell) for cell in filled]
-    except ValueError:
-        return cells, False
-    gaps = len(filled) < len(cells)  # pandas writes the whole numbers of a column with gaps as 64.0
-    if all(re.fullmatch(r"-?\d+(\.0)?" if gaps else r"-?\d+", cell) for cell in filled):
-        return [cell.removesuffix(".0") or "–" for cell in cells] if filled else cells, bool(filled)
-    shown = (f"{x:.1e}" if 0 < abs(x) < 0.0005 else f"{x:.3f}" for x in numbers)
-    return [next(shown) if cell else "–" for cell in cells], True
+def _embedded(file: Path, kind: str) -> str:
+    return f"data:{kind};charset=utf-8;base64,{_base64(file.read_bytes())}"
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _markdown(file: Path) -> Markup:
+    """Markdown as HTML, without the front matter of a model card; its headings stand below the page's."""
+    text = re.sub(r"\A---\n.*?\n---\n", "", file.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return Markup(re.sub(r"(</?h)([1-4])\b", lambda found: f"{found[1]}{int(found[2]) + 2}", _TEXT(text)))
+
+
+def _linked(html: str) -> str:
+    """Names of tables and steps in texts lead to where they are shown."""
+    ids = set(re.findall(r' id="([^"]+)"', html))
+    linked = lambda code: f'<a href="#{code[1]}">{code[0]}</a>' if code[1] in ids else code[0]  # noqa: E731
+    return re.sub(r"<code>(\w+)</code>", linked, html)
 
 
 def _notebook_pages(folder: Path, manifest: Mapping[str, Any], steps: Iterable[Step]) -> list[Path]:
@@ -137,41 +183,21 @@ def _record(study: Study, folder: Path, pages: Iterable[Path]) -> None:
     update_manifest(folder, "artifacts", entries)
 
 
-def _title(step: Step) -> str:
-    """The notebook's first heading, without the number; and the backbone."""
+def _told(step: Step) -> tuple[str, Markup]:
+    """The notebook's first heading, without the number and with the backbone; and its question."""
     cells = json.loads(step.source.read_text(encoding="utf-8"))["cells"]
     text = "".join(cells[0]["source"]) if cells else ""
     heading = re.match(r"#\s+(?:\d+[a-z]?\s*[.:·–—-]?\s*)?(.+)", text)
     title = heading[1].strip() if heading else step.notebook[3:].replace("_", " ").capitalize()
-    return f"{title}: {step.backbone}" if step.backbone else title
+    question = re.search(r"^\*\*Question\.\*\*\s+(.+)$", text, flags=re.MULTILINE)
+    return f"{title}: {step.backbone}" if step.backbone else title, Markup(_TEXT(question[1]) if question else "")
 
 
 def _setting(value: Any) -> str:
+    """A setting as text. Of a folder only its name: the page is to be sent."""
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value))
-    return json.dumps(value) if isinstance(value, dict) else str(value)
-
-
-def _how_made() -> dict[str, str]:
-    """Versions and machine, without names of people or folders."""
-    made = {"lesionkit": lesionkit.__version__, "commit": _commit(), "Python": platform.python_version(),
-            "system": f"{platform.system()} on {platform.machine()}"}  # fmt: skip
-    for name in LIBRARIES:
-        try:
-            made[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return {key: value for key, value in made.items() if value}
-
-
-def _commit() -> str:
-    """The commit of the code, and whether files differ from it; empty outside a repository."""
-
-    def git(*words: str) -> str:
-        here = Path(__file__).parent
-        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        return git("rev-parse", "--short=12", "HEAD") + (" with changes" if git("status", "--porcelain", ".") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return ""
+    if isinstance(value, dict):
+        return "; ".join(f"{key} {_setting(one)}" for key, one in value.items())
+    folder = isinstance(value, str) and (Path(value).is_absolute() or value.startswith(".."))
+    return f"…/{Path(value).name}" if folder else str(value)

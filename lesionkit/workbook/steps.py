@@ -17,9 +17,9 @@ from filelock import FileLock, Timeout
 import lesionkit
 from lesionkit import study as studies
 from lesionkit.study import Study, StudyError
-from lesionkit.workbook import report, staleness
+from lesionkit.workbook import energy, provenance, report, staleness
 from lesionkit.workbook.artifacts import file_hash, images_folder, read_manifest, update_manifest, write_atomically
-from lesionkit.workbook.hashes import Hashes
+from lesionkit.workbook.hashes import Hashes, short_hash
 from lesionkit.workbook.staleness import Place, Step
 
 NOTEBOOKS = Path(lesionkit.__file__).parents[1] / "notebooks"
@@ -103,7 +103,8 @@ def steps_of(study: Study, notebooks: Path = NOTEBOOKS) -> list[Step]:
 def bring_up_to_date(command: Command, name: str, *, place: Place | None = None, watch: bool = False) -> str:
     """Run the step called `name` if it is stale or missing. Returns what was done in a word: fresh, or "12.3 s".
 
-    `place`: where, if it is known already; `watch`: show its progress in the terminal. Raises RunError where it fails.
+    `place`: where, if it is known already; `watch`: no other step runs beside it, so show its progress in the terminal and
+    measure its energy. Raises RunError where it fails.
     """
     place, steps = place or command.place(), command.steps()
     step = next(step for step in steps if step.id == name)
@@ -115,9 +116,10 @@ def bring_up_to_date(command: Command, name: str, *, place: Place | None = None,
             return "fresh"
         found, started = staleness.parts(step, place), time.monotonic()
         mark(place.folder, step)
-        _make(step, place, command.parameters(step), steps, watch)
+        with energy.measured(alone=watch and step is not REPORT) as kwh:
+            _make(step, place, command.parameters(step), steps, watch)
         seconds = time.monotonic() - started
-        _finish(step, place, found, seconds)
+        _finish(step, place, found, seconds, kwh())
     return f"{seconds:.1f} s"
 
 
@@ -167,7 +169,7 @@ def _make(step: Step, place: Place, parameters: Mapping[str, Any], steps: list[S
     update_manifest(place.folder, "artifacts", {f"notebooks/{target.name}": {"hash": file_hash(target), **made_by}})
 
 
-def _finish(step: Step, place: Place, found: dict[str, Any], seconds: float) -> None:
+def _finish(step: Step, place: Place, found: dict[str, Any], seconds: float, kwh: float | None) -> None:
     """Remove what the step made earlier and no longer makes, and write down what it was made from."""
     manifest = _sweep(place.folder, step)
     place.hashes.folders.clear()
@@ -175,8 +177,12 @@ def _finish(step: Step, place: Place, found: dict[str, Any], seconds: float) -> 
         found["inputs"] |= staleness.observed(step, manifest)
     if place.study.synthetic and step.number == "01":  # it has just written the images
         found["images"] = staleness.images(step, place)
+    made = provenance.environment()
+    key = short_hash(json.dumps(made))
+    update_manifest(place.folder, "environments", {key: made})
     entry = {"fingerprint": staleness.fingerprint(found), "study": place.study.fingerprint(), "seconds": round(seconds, 1),
-             "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"), "parts": found}  # fmt: skip
+             "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"), "environment": key,
+             **({} if kwh is None else {"kwh": round(kwh, 9)}), "parts": found}  # fmt: skip
     update_manifest(place.folder, "steps", {step.id: entry})
     save_hashes(place)
 

@@ -163,4 +163,4 @@ def test_writers_of_the_manifest_wait_for_each_other(tmp_path):
     for thread in threads:
         thread.join()
     assert read_manifest(tmp_path)["steps"] == {f"step{i}": i for i in range(16)}
-    assert read_manifest(tmp_path / "nowhere") == {"artifacts": {}, "steps": {}}
+    assert read_manifest(tmp_path / "nowhere") == {"artifacts": {}, "environments": {}, "steps": {}}

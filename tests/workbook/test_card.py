@@ -1,9 +1,11 @@
 """The leaderboard of everything, the model card and the README's table, from tables made by hand."""
 
+import dataclasses
 import json
 
 import pandas as pd
 import pytest
+from huggingface_hub import ModelCard
 
 from lesionkit.evidence.metrics import METRICS
 from lesionkit.workbook import card
@@ -55,6 +57,32 @@ def test_the_model_card_takes_its_numbers_from_the_tables_and_says_what_it_is_no
     assert "Not a medical device" in text and "changes by -0.250" in text and "65% of the external melanomas" in text
     assert "1,234 train, 56 test" in text and "Synthetic images" in text
     assert "| macro f1 | 0.600 [0.500, 0.700] | 0.350 [0.250, 0.450] |" in text
+
+
+def test_the_front_matter_is_hugging_face_s_with_the_ensemble_s_results(run):
+    board = card.leaderboard(run)
+    loaded = ModelCard(card.front_matter(run, board) + card.model_card(run, board))
+    data = loaded.data.to_dict()
+    assert loaded.text.strip().startswith("# Model card: Two")
+    assert (data["license"], data["pipeline_tag"], data["language"]) == ("mit", "image-classification", "en")
+    assert "synthetic" in data["tags"] and "datasets" not in data
+    results = {(r.dataset_split, r.metric_name): (r.metric_type, r.metric_value) for r in loaded.data.eval_results}
+    assert results["test", "balanced accuracy"] == ("balanced_accuracy", 0.6)
+    assert results["external", "macro f1"] == ("f1", 0.35) and results["external", "macro auc"] == ("roc_auc", 0.35)
+    assert len(results) == 8
+
+
+def test_models_trained_on_patients_images_carry_the_images_licence(run):
+    run.study = dataclasses.replace(run.study, phantoms=0)
+    data = ModelCard(card.front_matter(run, card.leaderboard(run))).data
+    assert data.license == "cc-by-nc-4.0" and data.datasets == ["ham10000"]
+    assert {r.dataset_type for r in data.eval_results} == {"ham10000", "isic2019"}
+
+
+def test_a_metric_that_is_not_defined_is_no_result(run):
+    board = card.leaderboard(run).assign(macro_auc_in=float("nan"))
+    results = ModelCard(card.front_matter(run, board)).data.eval_results
+    assert [r.metric_name for r in results if r.dataset_split == "test"] == ["accuracy", "balanced accuracy", "macro f1"]
 
 
 def test_the_summary_is_a_table_with_a_row_a_model(run):
