@@ -1,0 +1,1 @@
+"""Images and metadata become an index, a split and pixels."""

@@ -26,7 +26,7 @@ class Explanation(NamedTuple):
 
 def explained(folders: Mapping[str, Path], files: Sequence[Path], targets: Sequence[int], method: str = "gradcam",
               device: str | None = None) -> Iterator[Explanation]:  # fmt: skip
-    """The explanation of each file in turn by the models in `folders` (models/<backbone>/), for its class of `targets`.
+    """The explanation of each file in turn by the models in `folders` (`models/<backbone>/`), for its class of `targets`.
 
     Models are loaded once, files are decoded once for all members of a size, CHUNK at a time. Maps are of the image as
     it is, in one view. Raises UnreadableImage for a file that is no image, and what `inference.load` and `cam_maps`

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from fastai.callback.core import Callback
 from filelock import FileLock
@@ -39,7 +39,8 @@ class Training:
     told: int  # epochs that the tracker knows already
 
 
-class Sink(NamedTuple):
+@dataclass(frozen=True)
+class Sink:
     """An open run of a tracker."""
 
     id: str  # what to go on with after a stop
@@ -59,7 +60,7 @@ def check(name: str) -> None:
 def trackers(study: Study, folder: Path, history: list[dict[str, Any]]) -> list[Callback]:
     """The callback for the tracker that the study names, in a list; an empty list where it names none.
 
-    study: as the backbone is trained. folder: the model's, models/<backbone>/ in that of the run. history: the rows of the epochs
+    study: as the backbone is trained. folder: the model's, `models/<backbone>/` in that of the run. history: the rows of the epochs
     that are done, to which the training adds. Raises ImportError where the tracker is missing.
     """
     check(study.tracking)
