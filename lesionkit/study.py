@@ -62,6 +62,7 @@ class Study:
     threads: int = 0  # of a CPU, for one training; 0: all that are here
     processes: int = 1  # that train one backbone together, a GPU each; every batch is shared out, dropout differs
     compile: bool = False  # torch.compile: minutes at first, then faster steps
+    tracking: str = ""  # who is told of each epoch: tensorboard | wandb | mlflow | trackio; "" is nobody
 
     # augmentation, on the batch
     flips: bool = True  # the eight dihedral views
@@ -111,6 +112,7 @@ CHOICES = {
     "schedule": ("one_cycle", "plateau"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
     "tta": (1, 8),
+    "tracking": ("tensorboard", "wandb", "mlflow", "trackio", ""),
     "cams": ("gradcam", "gradcam++", "layercam", "hirescam", "eigencam", "scorecam"),  # any of them
 }
 RANGES = {  # smallest and largest
@@ -121,7 +123,7 @@ RANGES = {  # smallest and largest
     "threads": (0, 1024), "processes": (1, 1024), "explained": (1, 20), "scored": (0, 100_000), "curve_steps": (2, 100),
     "folds": (0, 20), "resamples": (100, 100_000),
 }  # fmt: skip
-HOW = ("threads", "processes", "compile")  # of no notebook's matter: a change of these makes none stale
+HOW = ("threads", "processes", "compile", "tracking")  # of no notebook's matter: a change of these makes none stale
 FIXED = (
     "name", "title", "note", "seed", "given", "phantoms", "phantom_size", "split", "fractions", "fit", "backbones", "backbone",
     "resamples", "explained", "scored", "curve_steps", "cams", "masks",
@@ -226,7 +228,8 @@ def _checked(key: str, value: Any) -> Any:
     if not _is(value, fields[key]):
         raise StudyError(f"{key} = {value!r}: must be {getattr(fields[key], '__name__', fields[key])}")
     if key in CHOICES and not {*(value if isinstance(value, tuple) else (value,))} <= {*CHOICES[key]}:
-        raise StudyError(f"{key} = {value!r}: one of {', '.join(map(str, CHOICES[key]))}")
+        known = ", ".join(str(choice) or '""' for choice in CHOICES[key])
+        raise StudyError(f"{key} = {value!r}: one of {known}")
     if key in RANGES and not RANGES[key][0] <= value <= RANGES[key][1]:
         raise StudyError(f"{key} = {value!r}: between {RANGES[key][0]} and {RANGES[key][1]}")
     return value

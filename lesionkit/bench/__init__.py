@@ -1,0 +1,1 @@
+"""How fast is it? Images a second of the whole beside the bare model and plain fastai, on this machine."""

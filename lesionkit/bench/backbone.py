@@ -157,6 +157,7 @@ def measure(job: dict) -> dict:
 
 
 def ways_of(program: Program) -> dict[str, Way]:
+    """What is measured of lesionkit and of the bare model, by name."""
     batch = program.study.batch_size
     return {
         "train_model": Way(program.train_model, batch, fewest=2),
@@ -169,6 +170,7 @@ def ways_of(program: Program) -> dict[str, Way]:
 
 
 def ways_of_fastai(plain: PlainFastai) -> dict[str, Way]:
+    """What is measured of plain fastai, by name."""
     return {
         "train_fastai": Way(plain.train, plain.batch_size),
         "predict_fastai": Way(plain.predict, PREDICTED, fewest=2, share=0.7),

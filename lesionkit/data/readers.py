@@ -105,6 +105,8 @@ def _isic2019(listing: Listing, file: str, record: Record) -> Rows:
 
 @dataclass(frozen=True)
 class Layout:
+    """How a data set lies in a folder: what tells that it does, and who reads it."""
+
     title: str
     labels: str  # the label file's whole name, a regular expression
     load: Callable[[Listing, str, Record], Rows]

@@ -1,0 +1,1 @@
+"""Models and pixels become heat maps, and heat maps are scored."""

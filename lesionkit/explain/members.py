@@ -37,7 +37,7 @@ def open_members(
 ) -> dict[str, Member]:
     """Each member with these images, in the order of `folders` and of `image_ids`.
 
-    folders: models/<backbone>/ of each member. store_for: from a model's config to the pixel store of its size.
+    folders: `models/<backbone>/` of each member. store_for: from a model's config to the pixel store of its size.
     Raises what `inference.load` raises, and KeyError for an image that is not in the store.
     """
     members = {}

@@ -35,7 +35,7 @@ CENTRE = 0.4  # half frames: nothing that reaches so near to the centre is ink, 
 def read_artefacts(root: Path, image_ids: Sequence[str], size: int, fit: str) -> dict[str, np.ndarray] | None:
     """Exact masks of artefacts: each kind of ARTEFACTS -> bool (n, size, size), in the order of `image_ids`.
 
-    root: the folder of the images; masks lie in artefacts/<kind>/ISIC_#######_segmentation.png. An image without such a
+    root: the folder of the images; masks lie in `artefacts/<kind>/ISIC_#######_segmentation.png`. An image without such a
     file has no such artefact; None where there is no folder artefacts. Frames become squares as in `pixels.decode`. A
     pixel is of an artefact that covers a fifth of it: a hair seldom covers more. Raises UnreadableImage for a file that
     is no image.
@@ -217,6 +217,7 @@ def _enlarged(found: np.ndarray, side: int) -> np.ndarray:
 
 
 def check(images: np.ndarray, least: int = 0) -> None:
+    """Raises ValueError unless `images` are uint8 (n, s, s, 3) with s of `least` px or more."""
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or images.shape[1] != images.shape[2]:
         raise ValueError(f"images are {images.dtype} {images.shape}: give uint8 (n, s, s, 3)")
     if images.shape[1] < least:

@@ -28,7 +28,7 @@ def every_fold(name: str, pixels: Pixels, split: pd.DataFrame, study: Study, fol
     """The predictions of the models of all folds, DESCRIBED and p_akiec … p_vasc; version is "fold1", "fold2", …
 
     Each scores the images that its fold leaves out, as split "out", and the test images. The folds are of the study's
-    setting `folds` for this backbone; without any, the table is empty. Trainings are kept in folder/fold<number>.
+    setting `folds` for this backbone; without any, the table is empty. Trainings are kept in `folder/fold<number>`.
     """
     settings = study.for_backbone(name)
     if not settings.folds:

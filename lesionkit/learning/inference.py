@@ -29,7 +29,7 @@ Member = tuple[nn.Module, dict[str, Any], int]  # a model, its config, and how m
 
 
 def load(folder: Path, device: str | None = None) -> tuple[nn.Module, dict[str, Any]]:
-    """The trained model of a folder models/<backbone>/, in evaluation mode, and its config.json.
+    """The trained model of a folder `models/<backbone>/`, in evaluation mode, and its config.json.
 
     Raises what `config_of` raises, and ValueError where the weights do not fit the network that is built here.
     """

@@ -10,11 +10,14 @@ from fastai.callback.core import Callback
 from IPython import get_ipython
 from IPython.display import Markdown, display
 
+from lesionkit.learning import tracking
+
 COLUMNS = ("epoch", "train_loss", "valid_loss", "balanced_accuracy", "macro_auc", "images_per_second", "seconds")
 
 
 class Progress(Callback):
     """Shows the epochs done, images a second and the time left; leaves the same in `file` for whoever watches from outside.
+    A tracker, where the study names one, is told of each epoch.
 
     In a notebook one table is updated in place, so the executed copy holds its last state and nothing else.
     """
@@ -26,6 +29,7 @@ class Progress(Callback):
         self.handle, self.shown = None, 0.0
 
     def before_fit(self) -> None:
+        self.learn.add_cbs(tracking.trackers(self.epochs.study, self.file.parent, self.journal.history))
         self.started, self.batches = time.monotonic(), 0
         self.total = self.n_epoch * len(self.dls.train)
 

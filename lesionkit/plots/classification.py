@@ -181,7 +181,7 @@ def plot_leaderboard(board: pd.DataFrame, *, names: Sequence[str] = SHOWN, ax: A
 def plot_inside_outside(board: pd.DataFrame, *, metric: str = "balanced_accuracy", ax: Axes | None = None) -> Axes:
     """A dot a model: `metric` on the internal test set across, on the external images up; on the dashed line both are equal.
 
-    board: model, <metric>_in, <metric>_out, and their intervals <metric>_in_low, …, drawn as lines where it has them.
+    board: model, `<metric>_in`, `<metric>_out`, and their intervals `<metric>_in_low`, …, drawn as lines where it has them.
     """
     ax = _unit_axes(ax, f"{metric_label(metric)}, internal test", f"{metric_label(metric)}, external")
     ax.plot([0, 1], [0, 1], color="#AAAAAA", linewidth=0.8, linestyle="--")

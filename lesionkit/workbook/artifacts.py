@@ -1,4 +1,4 @@
-"""The folder of a run, outputs/<study>/, and the only code that writes figures, tables and their manifest there."""
+"""The folder of a run, `outputs/<study>/`, and the only code that writes figures, tables and their manifest there."""
 
 import hashlib
 import json
@@ -116,7 +116,7 @@ class Run:
         self._write(self.path(*parts), lambda path: table.to_csv(path, index=False))
 
     def save_predictions(self, table: pd.DataFrame, model: str) -> None:
-        """Save the checked predictions of a model as predictions/<model>.parquet."""
+        """Save the checked predictions of a model as `predictions/<model>.parquet`."""
         self._write(self.path("predictions", f"{model}.parquet"), lambda path: predictions.write(table, path))
 
     def record(self, *paths: Path) -> None:
@@ -151,7 +151,7 @@ class Run:
         return pd.concat([self.predictions(), ensembles], ignore_index=True)
 
     def versions(self, kind: str) -> pd.DataFrame:
-        """What notebook 02 has saved under predictions/<kind>/ (views, folds, unframed) of the study's backbones.
+        """What notebook 02 has saved under `predictions/<kind>/` (views, folds, unframed) of the study's backbones.
 
         Empty, but for the column model, where it has saved nothing of the kind.
         """
@@ -163,7 +163,7 @@ class Run:
         return pd.concat(found, ignore_index=True) if found else pd.DataFrame({"model": []})
 
     def save_versions(self, table: pd.DataFrame, kind: str, model: str) -> None:
-        """Save further predictions of a model as predictions/<kind>/<model>.parquet; an empty table saves nothing."""
+        """Save further predictions of a model as `predictions/<kind>/<model>.parquet`; an empty table saves nothing."""
         if len(table):
             path = self.path("predictions", kind, f"{model}.parquet")
             self._write(path, lambda path: table.to_parquet(path, index=False))

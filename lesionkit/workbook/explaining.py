@@ -20,7 +20,7 @@ from lesionkit.workbook.artifacts import caveat, saved_study, write_atomically
 
 def explain_files(run: Path, files: Sequence[Path], out: Path, method: str = "gradcam",
                   device: str | None = None) -> tuple[pd.DataFrame, list[UnreadableImage]]:  # fmt: skip
-    """Write out/<stem>.png for each file and out/probabilities.csv; returns what `inference.predict_with` returns.
+    """Write `out/<stem>.png` for each file and out/probabilities.csv; returns what `inference.predict_with` returns.
 
     A panel shows the image, the map of each member and of the ensemble for the class that the ensemble calls, how far
     the members' maps disagree, and the ensemble's probabilities. Probabilities are those of `predict_files`, with the
@@ -48,7 +48,7 @@ def explain_files(run: Path, files: Sequence[Path], out: Path, method: str = "gr
 
 
 def figure_names(files: Sequence[Path]) -> list[str]:
-    """<stem>.png of each file; of several with the same stem the later ones are <stem>_2.png, <stem>_3.png, …
+    """`<stem>.png` of each file; of several with the same stem the later ones are `<stem>_2.png`, `<stem>_3.png`, …
 
     Upper and lower case count as the same, as some file systems have it, and no name is given twice.
     """

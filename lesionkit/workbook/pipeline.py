@@ -115,7 +115,7 @@ def _preflight(trainings: list[Step], place: Place) -> None:
 
     try:
         preflight.check(place.study, place.folder / "models")
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, ImportError) as error:
         raise StudyError(str(error)) from error
 
 
