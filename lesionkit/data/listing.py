@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lesionkit.data.records import DATASETS, DataError, problem_table
+from lesionkit.data.records import DATASETS, TEXT, DataError, problem_table
 
 _IMAGE_ENDING = re.compile(r"(.+)\.(?:jpe?g|png)", re.IGNORECASE)
 _NOT_A_PHOTOGRAPH = re.compile(r"_(?:segmentation|superpixels|attribute_\w+)$", re.IGNORECASE)
@@ -50,7 +50,7 @@ def list_folder(folder: Path) -> Listing:
                 others.append(prefix + name)
             elif owner is not None and not _NOT_A_PHOTOGRAPH.search(match[1]):
                 images.append((match[1].removesuffix("_downsampled"), prefix + name, owner))
-    table = pd.DataFrame(images, columns=["image_id", "path", "owner"], dtype="str")
+    table = pd.DataFrame(images, columns=["image_id", "path", "owner"], dtype=TEXT)
     return Listing(folder, table, tuple(sorted(others)))
 
 
@@ -74,7 +74,7 @@ def read_table(
                 f"Column {name!r} is not among {', '.join(table.columns)}: fetch the official release's table again.",
             )
     lines = [f"{file}:{number}" for number in range(2, len(table) + 2)]
-    table = table.reindex(columns=list(wanted)).rename(columns=wanted).astype("str").assign(line=lines)
+    table = table.reindex(columns=list(wanted)).rename(columns=wanted).astype(TEXT).assign(line=lines)
     remedies = [_without(name) for name in missing]
     return table, problem_table("missing column", remedies, file=[file] * len(missing))
 
@@ -102,7 +102,7 @@ def _read_text(path: Path, file: str) -> pd.DataFrame:
         with path.open(encoding="utf-8-sig") as lines:
             header = lines.readline()
         separator = max(",\t;", key=header.count)
-        return pd.read_csv(path, sep=separator, dtype="str", encoding="utf-8-sig", quoting=csv.QUOTE_MINIMAL)
+        return pd.read_csv(path, sep=separator, dtype=TEXT, encoding="utf-8-sig", quoting=csv.QUOTE_MINIMAL)
     except (OSError, UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise DataError.about("unreadable table", file, f"Fetch it again ({str(error).strip()}).") from error
 

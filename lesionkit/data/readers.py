@@ -14,7 +14,7 @@ import pandas as pd
 
 from lesionkit.data.listing import Listing, image_ids, list_folder, read_table
 from lesionkit.data.matching import Rows, match_images, one_row_an_image
-from lesionkit.data.records import DATASETS, HAM10000, INDEX_COLUMNS, DataError, Record, problem_table
+from lesionkit.data.records import DATASETS, HAM10000, INDEX_COLUMNS, TEXT, DataError, Record, problem_table
 
 # How ISIC 2018 says what HAM10000's own metadata call histo, follow_up, consensus and confocal.
 _CONFIRMATION = {
@@ -56,7 +56,7 @@ def recognise(listing: Listing, dataset: str) -> Reading:
     if dataset not in DATASETS:
         raise DataError(f"unknown data set {dataset!r}; known are {', '.join(DATASETS)}")
     record = DATASETS[dataset]
-    nothing = pd.DataFrame(columns=list(INDEX_COLUMNS), dtype="str").astype({"age": float})
+    nothing = pd.DataFrame(columns=list(INDEX_COLUMNS), dtype=TEXT).astype({"age": float})
     try:
         layout, rows, problems = _label_rows(listing, record)
     except DataError as error:
@@ -101,7 +101,7 @@ def _isic2019(listing: Listing, file: str, record: Record) -> Rows:
     rows = rows.merge(metadata, on="image_id", how="left")
     rows = rows.rename(columns={"age_approx": "age", "anatom_site_general": "site"})
     archives = {"HAM": "HAM10000", "BCN": "BCN_20000"}
-    source = rows["lesion_id"].str.extract("^(HAM|BCN)_", expand=False).map(archives).astype("str")
+    source = rows["lesion_id"].str.extract("^(HAM|BCN)_", expand=False).map(archives).astype(TEXT)
     # The rest is MSK's, most of it without lesion ids; where there are no metadata nothing says whose it is.
     source = source.mask(source.isna() & rows["image_id"].isin(metadata["image_id"]), "MSK")
     source = source.mask(rows["image_id"].isin(_ham_ids(listing)), "HAM10000")
@@ -157,7 +157,7 @@ def _ham_ids(listing: Listing) -> pd.Series:
     try:
         return _label_rows(listing, HAM10000)[1]["image_id"].dropna()
     except DataError:
-        return pd.Series(dtype="str")
+        return pd.Series(dtype=TEXT)
 
 
 def _one_hot(listing: Listing, file: str, labels: list[str], optional: list[str] = ()) -> pd.DataFrame:
@@ -167,7 +167,7 @@ def _one_hot(listing: Listing, file: str, labels: list[str], optional: list[str]
     columns = [*labels, *optional]
     values = table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(float)  # (n, labels)
     valid = np.isin(values, (0, 1)).all(axis=1) & (values.sum(axis=1) == 1)
-    names = pd.Series(np.array(columns)[values.argmax(axis=1)], index=table.index, dtype="str")
+    names = pd.Series(np.array(columns)[values.argmax(axis=1)], index=table.index, dtype=TEXT)
     return pd.DataFrame({"image_id": image_ids(table["image"]), "source_dx": names.where(valid), "line": table["line"]})
 
 
@@ -181,7 +181,7 @@ def _companion(listing: Listing, pattern: str, columns: list[str]) -> Rows:
             "from the official release."
         )
         missing = problem_table("missing file", remedy, file=[str(listing.folder)])
-        return pd.DataFrame(columns=["image_id", *columns], dtype="str"), [missing]
+        return pd.DataFrame(columns=["image_id", *columns], dtype=TEXT), [missing]
     table, problems = read_table(listing, files[0], ["image"], columns)
     table = table.assign(image_id=image_ids(table["image"])).dropna(subset="image_id")
     table, repeated = one_row_an_image(table, ["lesion_id"])

@@ -9,6 +9,8 @@ from types import MappingProxyType
 
 import pandas as pd
 
+# Text that keeps missing values: pandas 3's own; before it, "str" turns NaN into "nan", and the like has another name.
+TEXT = "str" if pd.__version__ >= "3" else pd.StringDtype("pyarrow_numpy")
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 CLASS_NAMES = MappingProxyType(
     {
@@ -58,7 +60,7 @@ def problem_table(problem: str = "", remedy="", *, image_id=(), file=(), fatal: 
     remedies = [remedy] * len(files) if isinstance(remedy, str) else list(remedy)
     columns = {"image_id": ids, "file": files, "problem": problem, "remedy": remedies, "fatal": fatal}
     table = pd.DataFrame(columns, index=range(len(files)))
-    return table.astype({"image_id": "str", "file": "str", "problem": "str", "remedy": "str", "fatal": bool})
+    return table.astype({"image_id": TEXT, "file": TEXT, "problem": TEXT, "remedy": TEXT, "fatal": bool})
 
 
 @dataclass(frozen=True)
