@@ -122,6 +122,7 @@ LAYOUTS = {  # the first that fits is read
         Layout("Kaggle", _METADATA, _ham_metadata, beside=r"hmnist_.+\.csv"),
         Layout("Harvard Dataverse", _METADATA, _ham_metadata),
         Layout("ISIC 2018 Task 3", r"isic.?2018_task3_training_groundtruth\.csv", _isic2018),
+        Layout("Kaggle, with masks", r"groundtruth\.csv", _isic2018),  # the same table under a shorter name
     ),
     "isic2019": (Layout("ISIC 2019 challenge", r"isic.?2019_training_groundtruth\.csv", _isic2019),),
 }
