@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,10 +14,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from lesionkit import REPOSITORY
+from lesionkit import REPOSITORY, study
 from lesionkit.workbook import hosts
 
 PROJECT = Path(__file__).parents[1]
+GUIDE = (PROJECT / "lesionkit" / "guides" / "kaggle.md").read_text(encoding="utf-8")
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 SETUP = nbformat.read(NOTEBOOKS[0], as_version=4).cells[1]
 KAGGLE, COLAB = {"KAGGLE_KERNEL_RUN_TYPE": "Interactive"}, {"COLAB_RELEASE_TAG": "release-colab_20260716"}
@@ -146,6 +148,14 @@ def test_a_pip_that_fails_stops_the_notebook(bare, tmp_path):
     assert done.returncode and "went on" not in done.stdout and "CalledProcessError" in done.stderr
 
 
+def test_the_guide_names_what_is_there():
+    wheels, weights, *_ = re.findall(r"```python\n(.*?)```", GUIDE, re.S)
+    assert f'"git+{REPOSITORY}"' in wheels and all(f'"{name}"' in SETUP.source and f'"{name}"' in wheels for name in THEIRS)
+    assert [f'"{name}"' in weights for name in study.SEVEN] == [name != "baseline_cnn" for name in study.SEVEN]
+    code = "".join((PROJECT / "lesionkit" / "workbook" / name).read_text() for name in ("artifacts.py", "hosts.py"))
+    assert all(line in GUIDE and line in code for line in ("needs a folder of images", "No GPU, so training is slow", hosts.OUTLINES))
+
+
 # ---- with a real pip, without an index
 
 
@@ -159,22 +169,34 @@ def offline(tmp_path):
     return tmp_path / "venv" / "bin" / "python"
 
 
-def test_a_real_wheel_is_installed_without_the_internet(offline, tmp_path):
+@pytest.mark.slow
+def test_what_the_guide_collects_is_installed_without_the_internet(offline, tmp_path):
+    """The guide's first cell, on a copy of the repository, makes the wheels; the notebooks' first cell installs them."""
     if not (found := [d.version for d in metadata.distributions(name="setuptools")]) or int(found[0].split(".")[0]) < 77:
         pytest.skip("setuptools 77 builds wheels of lesionkit")
-    source, attached = tmp_path / "source", tmp_path / "kaggle/input/wheels"
+    source, attached = tmp_path / "source", tmp_path / "kaggle/input/notebooks/me/lesionkit-offline"
     shutil.copytree(PROJECT / "lesionkit", source / "lesionkit", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(PROJECT / name, source)
     init = source / "lesionkit" / "__init__.py"
     init.write_text(init.read_text().replace("0.1.0", "0.1.1"))  # else pip takes an editable one for it
-    subprocess.run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index",
-                    "--wheel-dir", attached, source], check=True)  # fmt: skip
+    cell = re.search(r"```python\n(.*?)```", GUIDE, re.S)[1]
+    attached.mkdir(parents=True)
+    alone = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"}  # 0 means: without isolation
+    subprocess.run([sys.executable, "-c", cell.replace(f"git+{REPOSITORY}", str(source))], cwd=attached, check=True,
+                   env=os.environ | alone)  # fmt: skip
     then = "from lesionkit.workbook.artifacts import Run\nimport lesionkit, numpy\nprint(lesionkit.__file__, numpy.__file__)"
     done, _ = run(offline, tmp_path, KAGGLE, then, PIP_NO_INDEX="1")
     assert done.returncode == 0, done.stderr
+    assert str(attached / "wheels" / "lesionkit-0.1.1") in done.stdout
     ours, theirs = done.stdout.split()[-2:]
     assert Path(ours).is_relative_to(tmp_path / "venv") and Path(theirs).is_relative_to(sysconfig.get_path("purelib"))
+
+
+def test_a_folder_whose_needs_are_met_works_without_the_internet(offline, tmp_path):
+    folder = project(tmp_path / "kaggle/input/lesionkit", needs="numpy>=1.26")
+    done, _ = run(offline, tmp_path, KAGGLE, "import lesionkit; print(lesionkit.__file__)", PIP_NO_INDEX="1")
+    assert done.returncode == 0 and str(folder / "lesionkit" / "__init__.py") in done.stdout, done.stderr
 
 
 def test_pip_fails_rather_than_replace_numpy(offline, tmp_path):
