@@ -81,8 +81,8 @@ def read_table(
 
 def image_ids(column: pd.Series) -> pd.Series:
     """ISIC ids of a table's image column: no file ending, no `_downsampled`; blank becomes NA."""
-    ending = r"(?:_downsampled)?(?:\.(?:jpe?g|png))?$"
-    ids = column.str.strip().str.replace(ending, "", regex=True, case=False)
+    ending = r"(?i)(?:_downsampled)?(?:\.(?:jpe?g|png))?$"
+    ids = column.str.strip().str.replace(ending, "", regex=True)
     return ids.mask(ids == "")
 
 

@@ -9,8 +9,10 @@ from types import MappingProxyType
 
 import pandas as pd
 
-# Text that keeps missing values: pandas 3's own; before it, "str" turns NaN into "nan", and the like has another name.
-TEXT = "str" if pd.__version__ >= "3" else pd.StringDtype("pyarrow_numpy")
+try:  # the type of text that keeps NaN: pandas 3 calls it "str", which would make "nan" of it before
+    TEXT = pd.StringDtype(na_value=float("nan"))
+except TypeError:  # pandas 2.2
+    TEXT = pd.StringDtype("pyarrow_numpy")
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 CLASS_NAMES = MappingProxyType(
     {

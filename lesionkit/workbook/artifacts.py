@@ -59,7 +59,7 @@ class Run:
         if root is None and notebook[:2] in SEES_IMAGES:
             raise studies.StudyError(f"study {settings.name} needs a folder of images: {hosts.attach()}give it with --data DIR")
         folder.mkdir(parents=True, exist_ok=True)
-        if data and real:
+        if data and real and not hosts.are_links(root):
             _remember(folder / KNOWN, f"{root}\n")
         for line in hosts.introduce(notebook, folder, root if real else None, earlier):
             print(line)

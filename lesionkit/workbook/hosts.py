@@ -19,6 +19,7 @@ SESSIONS = ("kaggle/input/*", "kaggle/input/notebooks/*/*", "kaggle/input/datase
 NO_DATA_SETS = ("competitions", "datasets", "drive", "models", "notebooks")  # folders of folders
 LABELS = re.compile(r"ham10000_metadata.*|(isic.?201[89].*training_)?groundtruth\.csv", re.IGNORECASE)
 DEEP = 3  # levels of folders below a data set's that may hold its labels
+LINKS = "lesionkit_images_"  # begins the names of folders of links
 OUTLINES = "HAM10000_segmentations_lesion_tschandl"
 ATTACH = {
     "Kaggle": "attach HAM10000 and ISIC 2019 (Add Input), or ",
@@ -47,12 +48,17 @@ def images() -> Path | None:
     if not found:
         return None
     content = hashlib.blake2b(str(sorted(found.items())).encode(), digest_size=8).hexdigest()
-    folder = Path(tempfile.gettempdir()) / f"lesionkit_{content}"  # what is attached later makes another
+    folder = Path(tempfile.gettempdir()) / f"{LINKS}{content}"  # what is attached later makes another
     folder.mkdir(exist_ok=True)
     for name, target in found.items():
         if not (folder / name).is_symlink():
             (folder / name).symlink_to(target)
     return folder
+
+
+def are_links(folder: Path) -> bool:
+    """Whether a folder is one that `images` has made; it is good for one session."""
+    return folder.parent == Path(tempfile.gettempdir()) and folder.name.startswith(LINKS)
 
 
 def attach() -> str:
@@ -103,8 +109,8 @@ def introduce(notebook: str, folder: Path, images: Path | None, earlier: Path | 
     if host == "Colab" and _drive() not in folder.parents:
         yield f"They end with the session. To keep them, {DRIVE}"
     if images:
-        linked = images.parent == Path(tempfile.gettempdir())
-        yield f"Images: {', '.join(str(link.resolve()) for link in sorted(images.iterdir())) if linked else images}"
+        places = [link.resolve() for link in sorted(images.iterdir())] if are_links(images) else [images]
+        yield f"Images: {', '.join(map(str, places))}"
     if notebook.startswith("02") and not _has_gpu():
         yield f"No GPU, so training is slow. To switch one on: {GPU[host]}"
 

@@ -164,8 +164,6 @@ def test_what_is_attached_later_is_seen(host, tmp_path):
 def test_every_label_file_that_the_readers_know_is_looked_for(layouts):
     names = ["HAM10000_metadata", "HAM10000_metadata.tab", "ISIC2018_Task3_Training_GroundTruth.csv",
              "ISIC_2019_Training_GroundTruth.csv", "GroundTruth.csv"]  # fmt: skip
-    import re
-
     for layout in layouts:
         known = [name for name in names if re.fullmatch(layout.labels, name, re.IGNORECASE)]
         assert known and all(hosts.LABELS.fullmatch(name) for name in known)
@@ -245,6 +243,7 @@ def test_a_run_on_kaggle_finds_its_images_and_says_where_everything_is(host, tmp
     assert run.folder == tmp_path / "kaggle/working/outputs/toy" and len(readers.read(run.data, "ham10000")[0]) == 4
     said = capsys.readouterr().out.splitlines()
     assert said == [f"Kaggle: results in {run.folder}", f"Images: {tmp_path / 'kaggle/input/ham'}"]
+    opened(tmp_path, data=str(run.data))  # as jobs beside each other are told
     assert not (run.folder / "data.txt").exists()  # the links are made anew in each session
 
 
