@@ -81,6 +81,18 @@ def test_the_repository_s_address_and_the_variables_are_the_package_s():
         assert all(name in SETUP.source and name in hosts.VARIABLES[host] for name in variables)
 
 
+def test_no_other_address_stands_in_what_is_read_first():
+    files = [PROJECT / "README.md", PROJECT / "pyproject.toml", *(PROJECT / "lesionkit" / "guides").glob("*.md")]
+    found = {address for file in files for address in re.findall(r"github(?:\.com)?/(\w[\w.-]*/lesionkit)\b", file.read_text())}
+    assert found == {REPOSITORY.removeprefix("https://github.com/")}
+
+
+def test_the_command_runs_from_a_folder_that_is_not_installed(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "lesionkit", "--version"], cwd=tmp_path, capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": str(PROJECT)})  # fmt: skip
+    assert done.stdout.startswith("lesionkit "), done.stderr
+
+
 @pytest.mark.parametrize("host", [KAGGLE, COLAB], ids=["Kaggle", "Colab"])
 def test_with_the_internet_it_comes_from_the_repository_and_their_versions_are_kept(bare, tmp_path, host):
     done, asked = run(bare, tmp_path, host)

@@ -185,7 +185,8 @@ class Run:
         return path
 
     def path(self, *parts: str) -> Path:
-        return self.folder.joinpath(*parts)
+        """A file or folder of the run; its cache may lie elsewhere."""
+        return hosts.cache(self.folder).joinpath(*parts[1:]) if parts[:1] == ("cache",) else self.folder.joinpath(*parts)
 
     def _name(self, name: str) -> str:
         return "_".join(filter(None, (self.notebook.split("_")[0], name, self.suffix)))

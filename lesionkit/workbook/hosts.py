@@ -79,11 +79,18 @@ def attached() -> dict[str, Path]:
     return found
 
 
+def cache(folder: Path) -> Path:
+    """Where a run decodes pixels to: in its folder; on a host on the session's disk, for what is kept there is small or slow."""
+    if not where():
+        return folder / "cache"
+    return Path(tempfile.gettempdir()) / "lesionkit_cache" / folder.as_posix().strip("/").replace("/", "_")
+
+
 def bring(folder: Path) -> Path | None:
     """Copy to `folder`, if it is not there, what an earlier session has left in an attached folder of its last two names.
 
-    Of several the one with the longest manifest. Decoded pixels stay behind: they are large, and soon made again.
-    Returns the folder that was copied; None where nothing was.
+    Of several the one with the longest manifest, and without its cache. Returns the folder that was copied; None where
+    nothing was.
     """
     ends = "/".join(folder.parts[-2:])
     found = [place for place in _folders(f"{session}/{ends}" for session in SESSIONS) if (place / "manifest.json").is_file()]

@@ -226,6 +226,18 @@ def test_nothing_is_brought_to_a_machine_that_is_no_host(tmp_path, monkeypatch):
     assert not list(hosts.introduce("02_train_backbone", tmp_path / "outputs" / "demo", tmp_path, None))
 
 
+@pytest.mark.parametrize("variable", [KAGGLE, COLAB])
+def test_decoded_pixels_stay_on_the_session_s_disk(host, tmp_path, variable):
+    (tmp_path / "study").mkdir()
+    given = books.write_study(tmp_path / "study")
+    out = str(tmp_path / "study/outputs")
+    assert Run.open(given["study"], "03_ensemble", out=out).path("cache") == tmp_path / "study/outputs/toy/cache"
+    host(variable)
+    there = Run.open(given["study"], "03_ensemble", out=out).path("cache", "x")
+    assert there.is_relative_to(tmp_path / "tmp") and there.name == "x"
+    assert there != Run.open(given["study"], "03_ensemble", out=f"{out}2").path("cache", "x")
+
+
 # ---- runs
 
 
