@@ -17,6 +17,7 @@ How-to guides, a task each: `lesionkit.guides`.
 import warnings
 
 __version__ = "0.1.0"
+REPOSITORY = "https://github.com/lesionkit/lesionkit"  # the notebooks' first cells repeat it, and a test compares
 
 # What libraries say of themselves while they load is nothing that a reader could mend.
 warnings.filterwarnings("ignore", r"`torch\.jit\.script` is deprecated", FutureWarning)

@@ -13,7 +13,7 @@ from lesionkit.data import own
 from lesionkit.data.listing import list_folder
 from lesionkit.data.pixels import UnreadableImage, decode
 from lesionkit.data.readers import Reading, recognise
-from lesionkit.data.records import DATASETS, DataError, problem_table
+from lesionkit.data.records import DATASETS, TEXT, DataError, problem_table
 
 _SHOWN = 3  # files named for each kind of problem
 
@@ -104,7 +104,7 @@ def verify(
             faults.append(found)
             if progress and (done % 256 == 0 or done == len(index)):
                 progress(done, len(index))
-    bad = index.assign(remedy=pd.Series(faults, index=index.index, dtype="str")).dropna(subset="remedy")
+    bad = index.assign(remedy=pd.Series(faults, index=index.index, dtype=TEXT)).dropna(subset="remedy")
     return problem_table("unreadable image", bad["remedy"], image_id=bad["image_id"], file=bad["path"])
 
 

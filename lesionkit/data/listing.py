@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lesionkit.data.records import DATASETS, DataError, problem_table
+from lesionkit.data.records import DATASETS, TEXT, DataError, problem_table
 
 _IMAGE_ENDING = re.compile(r"(.+)\.(?:jpe?g|png)", re.IGNORECASE)
 NOT_A_PHOTOGRAPH = re.compile(r"_(?:segmentation|superpixels|attribute_\w+)$", re.IGNORECASE)
@@ -43,7 +43,7 @@ def list_folder(folder: Path) -> Listing:
                 others.append(prefix + name)
             elif owner is not None and not NOT_A_PHOTOGRAPH.search(match[1]):
                 images.append((match[1].removesuffix("_downsampled"), prefix + name, owner))
-    table = pd.DataFrame(images, columns=["image_id", "path", "owner"], dtype="str")
+    table = pd.DataFrame(images, columns=["image_id", "path", "owner"], dtype=TEXT)
     return Listing(folder, table, tuple(sorted(others)))
 
 
@@ -85,15 +85,15 @@ def read_table(
                 f"Column {name!r} is not among {', '.join(table.columns)}: fetch the official release's table again.",
             )
     lines = [f"{file}:{number}" for number in range(2, len(table) + 2)]
-    table = table.reindex(columns=list(wanted)).rename(columns=wanted).astype("str").assign(line=lines)
+    table = table.reindex(columns=list(wanted)).rename(columns=wanted).astype(TEXT).assign(line=lines)
     remedies = [_without(name) for name in missing]
     return table, problem_table("missing column", remedies, file=[file] * len(missing))
 
 
 def image_ids(column: pd.Series) -> pd.Series:
     """ISIC ids of a table's image column: no file ending, no `_downsampled`; blank becomes NA."""
-    ending = r"(?:_downsampled)?(?:\.(?:jpe?g|png))?$"
-    ids = column.str.strip().str.replace(ending, "", regex=True, case=False)
+    ending = r"(?i)(?:_downsampled)?(?:\.(?:jpe?g|png))?$"
+    ids = column.str.strip().str.replace(ending, "", regex=True)
     return ids.mask(ids == "")
 
 
@@ -102,7 +102,7 @@ def from_one_hot(table: pd.DataFrame) -> pd.Series:
     values = table.apply(pd.to_numeric, errors="coerce").to_numpy(float)  # (n, labels)
     valid = np.isin(values, (0, 1)).all(axis=1) & (values.sum(axis=1) == 1)
     names = np.asarray(table.columns, dtype=object)[values.argmax(axis=1)]
-    return pd.Series(names, index=table.index, dtype="str").where(valid)
+    return pd.Series(names, index=table.index, dtype=TEXT).where(valid)
 
 
 def _owner(prefix: str) -> str | None:
@@ -122,7 +122,7 @@ def read_text(path: Path, file: str, encoding: str = "utf-8-sig") -> pd.DataFram
         with path.open(encoding=encoding) as lines:
             header = lines.readline()
         separator = max(",\t;", key=header.count)
-        return pd.read_csv(path, sep=separator, dtype="str", encoding=encoding, quoting=csv.QUOTE_MINIMAL)
+        return pd.read_csv(path, sep=separator, dtype=TEXT, encoding=encoding, quoting=csv.QUOTE_MINIMAL)
     except (OSError, UnicodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise DataError.about("unreadable table", file, f"Fetch it again ({str(error).strip()}).") from error
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from lesionkit.data.listing import Listing
-from lesionkit.data.records import INDEX_COLUMNS, Record, problem_table
+from lesionkit.data.records import INDEX_COLUMNS, TEXT, Record, problem_table
 
 Rows = tuple[pd.DataFrame, list[pd.DataFrame]]  # rows, and tables of what is wrong with them
 
@@ -59,7 +59,7 @@ def _sound_rows(rows: pd.DataFrame, record: Record) -> Rows:
         "Left out: exactly one label must be 1 and all others 0. Correct the row.",
     )
     classes = {label.casefold(): name for label, name in record.labels.items()}
-    rows = rows.assign(dx=rows["source_dx"].str.casefold().map(classes).astype("str"))
+    rows = rows.assign(dx=rows["source_dx"].str.casefold().map(classes).astype(TEXT))
     classless = rows["source_dx"].isin(record.unmapped)
     remedies = [f"Left out: {label!r} is no class of the study." for label in rows["source_dx"][classless]]
     rows, outside = leave_out(rows, classless, "label of no class", remedies)
@@ -98,10 +98,10 @@ def _tidy(rows: pd.DataFrame, record: Record) -> pd.DataFrame:
     index = rows.reindex(columns=list(INDEX_COLUMNS)).assign(dataset=record.name)
     index["age"] = pd.to_numeric(index["age"], errors="coerce").astype(float)
     for column in ("lesion_id", "dx_type", "sex", "site"):
-        text = index[column].astype("str").str.strip()
+        text = index[column].astype(TEXT).str.strip()
         text = text if column == "lesion_id" else text.str.lower()
         index[column] = text.mask(text.str.lower().isin(["", "unknown"]))
     index["sex"] = index["sex"].where(index["sex"].isin(["male", "female"]))
     index["lesion_id"] = index["lesion_id"].fillna(index["image_id"])
-    strings = {column: "str" for column in INDEX_COLUMNS if column != "age"}
+    strings = {column: TEXT for column in INDEX_COLUMNS if column != "age"}
     return index.astype(strings).sort_values("image_id", ignore_index=True)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from lesionkit.data.listing import Listing, from_one_hot, image_ids, list_folder, read_table
 from lesionkit.data.matching import Rows, match_images, one_row_an_image
-from lesionkit.data.records import CONFIRMATION, DATASETS, HAM10000, INDEX_COLUMNS, DataError, Record, problem_table
+from lesionkit.data.records import CONFIRMATION, DATASETS, HAM10000, INDEX_COLUMNS, TEXT, DataError, Record, problem_table
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def recognise(listing: Listing, dataset: str) -> Reading:
 
 def empty_index() -> pd.DataFrame:
     """An index without a row."""
-    return pd.DataFrame(columns=list(INDEX_COLUMNS), dtype="str").astype({"age": float})
+    return pd.DataFrame(columns=list(INDEX_COLUMNS), dtype=TEXT).astype({"age": float})
 
 
 # ---- layouts: a loader turns a release's label file into rows and tables of problems
@@ -96,7 +96,7 @@ def _isic2019(listing: Listing, file: str, record: Record) -> Rows:
     rows = rows.merge(metadata, on="image_id", how="left")
     rows = rows.rename(columns={"age_approx": "age", "anatom_site_general": "site"})
     archives = {"HAM": "HAM10000", "BCN": "BCN_20000"}
-    source = rows["lesion_id"].str.extract("^(HAM|BCN)_", expand=False).map(archives).astype("str")
+    source = rows["lesion_id"].str.extract("^(HAM|BCN)_", expand=False).map(archives).astype(TEXT)
     # The rest is MSK's, most of it without lesion ids; where there are no metadata nothing says whose it is.
     source = source.mask(source.isna() & rows["image_id"].isin(metadata["image_id"]), "MSK")
     source = source.mask(rows["image_id"].isin(_ham_ids(listing)), "HAM10000")
@@ -119,6 +119,7 @@ LAYOUTS = {  # the first that fits is read
         Layout("Kaggle", _METADATA, _ham_metadata, beside=r"hmnist_.+\.csv"),
         Layout("Harvard Dataverse", _METADATA, _ham_metadata),
         Layout("ISIC 2018 Task 3", r"isic.?2018_task3_training_groundtruth\.csv", _isic2018),
+        Layout("Kaggle, with masks", r"groundtruth\.csv", _isic2018),  # the same table under a shorter name
     ),
     "isic2019": (Layout("ISIC 2019 challenge", r"isic.?2019_training_groundtruth\.csv", _isic2019),),
 }
@@ -154,7 +155,7 @@ def _ham_ids(listing: Listing) -> pd.Series:
     try:
         return _label_rows(listing, HAM10000)[1]["image_id"].dropna()
     except DataError:
-        return pd.Series(dtype="str")
+        return pd.Series(dtype=TEXT)
 
 
 def _one_hot(listing: Listing, file: str, labels: list[str], optional: list[str] = ()) -> pd.DataFrame:
@@ -175,7 +176,7 @@ def _companion(listing: Listing, pattern: str, columns: list[str]) -> Rows:
             "from the official release."
         )
         missing = problem_table("missing file", remedy, file=[str(listing.folder)])
-        return pd.DataFrame(columns=["image_id", *columns], dtype="str"), [missing]
+        return pd.DataFrame(columns=["image_id", *columns], dtype=TEXT), [missing]
     table, problems = read_table(listing, files[0], ["image"], columns)
     table = table.assign(image_id=image_ids(table["image"])).dropna(subset="image_id")
     table, repeated = one_row_an_image(table, ["lesion_id"])

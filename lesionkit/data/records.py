@@ -9,6 +9,10 @@ from types import MappingProxyType
 
 import pandas as pd
 
+try:  # the type of text that keeps NaN: pandas 3 calls it "str", which would make "nan" of it before
+    TEXT = pd.StringDtype(na_value=float("nan"))
+except TypeError:  # pandas 2.2
+    TEXT = pd.StringDtype("pyarrow_numpy")
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 CLASS_NAMES = MappingProxyType(
     {
@@ -58,7 +62,7 @@ def problem_table(problem: str = "", remedy="", *, image_id=(), file=(), fatal: 
     remedies = [remedy] * len(files) if isinstance(remedy, str) else list(remedy)
     columns = {"image_id": ids, "file": files, "problem": problem, "remedy": remedies, "fatal": fatal}
     table = pd.DataFrame(columns, index=range(len(files)))
-    return table.astype({"image_id": "str", "file": "str", "problem": "str", "remedy": "str", "fatal": bool})
+    return table.astype({"image_id": TEXT, "file": TEXT, "problem": TEXT, "remedy": TEXT, "fatal": bool})
 
 
 @dataclass(frozen=True)

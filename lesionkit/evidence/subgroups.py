@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from lesionkit.data.records import TEXT
 from lesionkit.evidence import predictions as table_of
 from lesionkit.evidence import resampling, weighted
 from lesionkit.evidence.metrics import MELANOMA, undefined
@@ -37,7 +38,7 @@ def bands(index: pd.DataFrame) -> pd.DataFrame:
     age_band (AGE_BANDS), sex and site as released, confirmation ("histopathology" or "other"), source.
     """
     known = index["dx_type"].notna()
-    confirmation = pd.Series(np.where(index["dx_type"] == "histo", "histopathology", "other"), index.index, dtype="str")
+    confirmation = pd.Series(np.where(index["dx_type"] == "histo", "histopathology", "other"), index.index, dtype=TEXT)
     return pd.DataFrame(
         {
             "image_id": index["image_id"],

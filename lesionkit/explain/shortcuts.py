@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from lesionkit.data.records import CLASSES
+from lesionkit.data.records import CLASSES, TEXT
 from lesionkit.evidence import resampling
 from lesionkit.explain import filling
 
@@ -95,8 +95,8 @@ def counterfactual(predict: Predict, images: np.ndarray, lesions: np.ndarray, ta
     kept = np.where(defined, calls == others, np.nan)
     table = {"image": n, "area": area, "p": p, "p_without_lesion": p_without, "change": p_without - p, "kept": kept,
              "kept_as_sure": np.where(defined, kept * (own_without >= own), np.nan),
-             "call_with": pd.Series(calls, dtype="str"),
-             "call_without": pd.Series(np.where(defined, others, None), dtype="str")}  # fmt: skip
+             "call_with": pd.Series(calls, dtype=TEXT),
+             "call_without": pd.Series(np.where(defined, others, None), dtype=TEXT)}  # fmt: skip
     return pd.DataFrame(table)
 
 

@@ -18,7 +18,7 @@ from lesionkit import study as studies
 from lesionkit.data.phantoms import VERSION as PHANTOMS
 from lesionkit.evidence import predictions
 from lesionkit.study import Study
-from lesionkit.workbook import showing, tables
+from lesionkit.workbook import hosts, showing, tables
 from lesionkit.writing import write_atomically
 
 SYNTHETIC = "Synthetic images (phantoms): not evidence about skin"
@@ -51,16 +51,19 @@ class Run:
              suffix: str = "") -> "Run":  # fmt: skip
         """The run of `study` under `out`. `data` is the folder of images; not needed for phantoms, nor a second time.
 
-        Raises StudyError where the notebook needs images and no folder is known.
+        On Colab and Kaggle attached images and earlier results are found, and it says which (see `hosts`). Raises
+        StudyError where the notebook needs images and no folder is known.
         """
         settings = studies.load(study, overrides)
-        folder = Path(out).resolve() / settings.name
-        root = images_folder(settings, folder, data)
+        folder = hosts.results(out) / settings.name
+        earlier, root, real = hosts.bring(folder), images_folder(settings, folder, data), not (settings.synthetic or settings.given)
         if root is None and notebook[:2] in SEES_IMAGES:
-            raise studies.StudyError(f"study {settings.name} needs a folder of images: give it with --data DIR")
+            raise studies.StudyError(f"study {settings.name} needs a folder of images: {hosts.attach()}give it with --data DIR")
         folder.mkdir(parents=True, exist_ok=True)
-        if root and not (settings.synthetic or settings.given):
+        if data and real and not hosts.are_links(root):
             _remember(folder / KNOWN, f"{root}\n")
+        for line in hosts.introduce(notebook, folder, root if real else None, earlier):
+            print(line)
         run = cls(settings, folder, root, notebook, suffix)
         if not run.path("study.json").exists():  # what a notebook opened by hand overrides is not the run's
             run.save_settings()
@@ -197,7 +200,8 @@ class Run:
         return path
 
     def path(self, *parts: str) -> Path:
-        return self.folder.joinpath(*parts)
+        """A file or folder of the run; its cache may lie elsewhere."""
+        return hosts.cache(self.folder).joinpath(*parts[1:]) if parts[:1] == ("cache",) else self.folder.joinpath(*parts)
 
     def _name(self, name: str) -> str:
         return "_".join(filter(None, (self.notebook.split("_")[0], name, self.suffix)))
@@ -227,9 +231,10 @@ def caveat(study: Study) -> str:
 
 
 def images_folder(study: Study, folder: Path, data: str) -> Path | None:
-    """Where the images of a run are: `data`, or where they were last time; of phantoms, in the run. None: not known.
+    """Where the images of a run are: `data`, where they were last time, or attached to a host; of phantoms, in the run.
 
-    Raises StudyError where `data` is no folder. One that was there last time may be gone: most notebooks need no image.
+    None: not known. Raises StudyError where `data` is no folder. One that was there last time may be gone: most
+    notebooks need no image.
     """
     if study.given:
         return folder  # nothing looks there
@@ -237,8 +242,10 @@ def images_folder(study: Study, folder: Path, data: str) -> Path | None:
         return folder / "data" / f"phantoms_v{PHANTOMS}_{study.phantoms}x{study.phantom_size}px_seed{study.seed}"
     if data and not Path(data).is_dir():
         raise studies.StudyError(f"no folder {data}: give the folder of images with --data DIR")
-    known = folder / KNOWN
-    return Path(data).resolve() if data else Path(known.read_text().strip()) if known.exists() else None
+    if data:
+        return Path(data).resolve()
+    known = Path((folder / KNOWN).read_text().strip()) if (folder / KNOWN).exists() else None
+    return known if known and known.is_dir() else hosts.images() or known
 
 
 def saved_study(folder: Path) -> Study:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from lesionkit.data import splits
 from lesionkit.data.listing import from_one_hot
-from lesionkit.data.records import CLASSES, LABELS
+from lesionkit.data.records import CLASSES, LABELS, TEXT
 from lesionkit.evidence import predictions
 from lesionkit.evidence.predictions import PROBABILITIES, PredictionError
 from lesionkit.workbook import pipeline
@@ -119,7 +119,7 @@ def _check_labels(table: pd.DataFrame, file: Path) -> None:
     if len(unknown):
         raise PredictionError(f"{file}: image {unknown.iloc[0, 0]} has the label {unknown.iloc[0, 1]}, none of {', '.join(CLASSES)}; "
                               "remove the row or map the label")  # fmt: skip
-    wrong = table["split"].dropna() if "split" in table else pd.Series(dtype="str")
+    wrong = table["split"].dropna() if "split" in table else pd.Series(dtype=TEXT)
     wrong = wrong[~wrong.isin((*SPLITS, "train"))]
     if len(wrong):
         raise PredictionError(f"{file}: split {wrong.iloc[0]!r} is none of train, {', '.join(SPLITS)}")
@@ -138,7 +138,7 @@ def _read_table(file: Path) -> pd.DataFrame:
     try:
         if file.suffix == ".parquet":
             return pd.read_parquet(file)
-        return pd.read_csv(file, dtype={"image_id": "str", "image": "str", "lesion_id": "str"})
+        return pd.read_csv(file, dtype={"image_id": TEXT, "image": TEXT, "lesion_id": TEXT})
     except (OSError, ValueError) as error:  # pandas' own errors and pyarrow's derive from ValueError
         raise PredictionError(f"{file}: no readable {file.suffix[1:] or 'CSV'} ({error})") from error
 

@@ -1,5 +1,10 @@
+import re
+from pathlib import Path
+
+import pandas as pd
 import pytest
 
+import lesionkit
 from lesionkit.data.records import (
     CLASS_NAMES,
     CLASSES,
@@ -7,6 +12,7 @@ from lesionkit.data.records import (
     HAM10000,
     ISIC2019,
     PROBLEM_COLUMNS,
+    TEXT,
     DataError,
     problem_table,
 )
@@ -53,3 +59,13 @@ def test_data_error_says_what_where_and_the_remedy():
     assert str(error) == "missing column (t.csv). Fetch it again."
     assert isinstance(error, ValueError) and error.problems["fatal"].tolist() == [True]
     assert DataError("other").problems.empty
+
+
+def test_columns_of_text_keep_what_is_missing_whatever_pandas_calls_their_type():
+    column = pd.Series(["a", None, float("nan")], dtype=object).astype(TEXT)
+    assert column.isna().tolist() == [False, True, True] and (column == "a").dtype == bool
+    if pd.__version__ >= "3":
+        assert column.dtype == "str" == pd.Series(["a"]).dtype
+    literal = re.compile(r"""(?:dtype=|astype\(|: )["']str["']""")  # pandas 2 would make "nan" of NaN
+    package = Path(lesionkit.__file__).parent
+    assert not [file.name for file in package.rglob("*.py") if literal.search(file.read_text(encoding="utf-8"))]
