@@ -25,7 +25,7 @@ class Study:
 
     name: str
     title: str = ""
-    note: str = ""  # what must stand in every figure, where it is not what synthetic images or a leaking split call for
+    note: str = ""  # what must stand in every figure, beside what synthetic images or a leaking split call for
     seed: int = 0
 
     given: bool = False  # predictions are given (`lesionkit evaluate`): no image, no training, notebooks 03 and 04 only
@@ -33,6 +33,8 @@ class Study:
     # data: phantoms are written if `phantoms` is above 0, else the folder is given with --data
     phantoms: int = 0  # how many synthetic internal images
     phantom_size: int = 96  # px
+    external: str = ""  # your own images in place of ISIC 2019: their table, below the data's folder, with them beside or below it
+    mapping: str = ""  # how to read it: a mapping that ships, or a .toml below the data's folder; "": by common names
     split: str = "lesion"  # lesion | image_leaky (siblings of a lesion on both sides: published set-ups only)
     fractions: tuple[float, ...] = (0.70, 0.15, 0.15)  # train, validation, test
     size: int = 224  # px, what the backbones see
@@ -125,7 +127,8 @@ RANGES = {  # smallest and largest
 }  # fmt: skip
 HOW = ("threads", "processes", "compile", "tracking")  # of no notebook's matter: a change of these makes none stale
 FIXED = (
-    "name", "title", "note", "seed", "given", "phantoms", "phantom_size", "split", "fractions", "fit", "backbones", "backbone",
+    "name", "title", "note", "seed", "given", "phantoms", "phantom_size", "external", "mapping", "split", "fractions", "fit",
+    "backbones", "backbone",
     "resamples", "explained", "scored", "curve_steps", "cams", "masks",
 )  # of the study as a whole: a [backbone.X] table cannot set them  # fmt: skip
 
@@ -195,6 +198,10 @@ def _build(name: str, values: dict) -> Study:
     study = Study(**{"name": name} | values)
     if not study.backbones or len(set(study.backbones)) != len(study.backbones):
         raise StudyError(f"backbones = {list(study.backbones)}: name at least one, and each once")
+    if study.external and study.phantoms:
+        raise StudyError(f"external = {study.external!r}: phantoms bring their own external set; set phantoms = 0")
+    if study.mapping and not study.external:
+        raise StudyError(f"mapping = {study.mapping!r}: says how to read your own images; set external to their table")
     if not study.cams:
         raise StudyError("cams = []: name at least one method for heat maps, such as gradcam")
     if len(study.fractions) != 3 or abs(sum(study.fractions) - 1) > 1e-6 or min(study.fractions) <= 0:

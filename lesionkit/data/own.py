@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from lesionkit.data import IMAGES, mapping
+from lesionkit.data import IMAGES, mapping, readers
 from lesionkit.data.listing import NOT_A_PHOTOGRAPH, Listing, from_one_hot, read_text, walk
 from lesionkit.data.mapping import SCC, TableMapping, key
 from lesionkit.data.matching import Rows, leave_out, match_images
@@ -63,6 +63,21 @@ def recognise(folder: Path, table: Path, name: str = "") -> Own:
     return Own(Reading(record, layout, index, pd.concat(problems, ignore_index=True)), len(text))
 
 
+def external(root: Path, table: str = "", name: str = "") -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Index and problems, as of `readers.read`, of a study's images from outside: ISIC 2019, or somebody's own.
+
+    table: below `root`, beside its images or above them; name: a mapping, as of `recognise`, or a .toml below `root`. `path`
+    is relative to `root`. Raises DataError for what cannot be used.
+    """
+    if not table:
+        return readers.read(root, "isic2019")
+    folder = (Path(root) / table).parent
+    name = str(Path(root) / name) if name.endswith(".toml") else name
+    index, problems = readers.usable(recognise(folder, Path(root) / table, name).reading)
+    below = folder.relative_to(root).as_posix()
+    return index.assign(path=index["path"].map(f"{below}/{{}}".format) if below != "." else index["path"]), problems
+
+
 def _read(table: Path) -> pd.DataFrame:
     """All of the table as text, whatever wrote it: UTF-8, UTF-16, or the Windows code page of Western Europe."""
     try:
@@ -92,7 +107,7 @@ def _rows(text: pd.DataFrame, columns: Mapping[str, list[str]], how: TableMappin
         if fact in how.own and not columns[fact]:
             raise DataError.about("missing column", file, f"{' or '.join(how.columns[fact])} ({fact}) is not there. {there}")
     if not columns["image"]:
-        raise DataError.about("no column of images", file, f"Name it in a mapping. {there}")
+        raise DataError.about("no column of images", file, f"Name it in a mapping; `lesionkit data check` writes one to fill in. {there}")
     if len(columns["label"]) > 1 and "label" not in how.own:
         raise DataError.about("several columns of labels", file, f"{', '.join(columns['label'])}: name one in a mapping.")
     facts = {COLUMNS.get(fact, fact): text[found].bfill(axis=1).iloc[:, 0] if found else None for fact, found in columns.items()}
@@ -100,7 +115,7 @@ def _rows(text: pd.DataFrame, columns: Mapping[str, list[str]], how: TableMappin
     if not columns["label"]:
         hot = [column for column in text if key(column) in how.labels or key(column) == "unk"]
         if not hot:
-            raise DataError.about("no column of labels", file, f"Name it in a mapping. {there}")
+            raise DataError.about("no column of labels", file, f"Name it in a mapping; `lesionkit data check` writes one to fill in. {there}")
         rows["source_dx"] = from_one_hot(text[hot])
     return rows.assign(image_id=rows["image"], line=[f"{file}:{number}" for number in range(2, len(text) + 2)])
 
@@ -113,7 +128,8 @@ def _sound(rows: pd.DataFrame, how: TableMapping, file: str) -> Rows:
     unknown = rows["source_dx"][~labels.isin(how.labels)].value_counts()
     if len(unknown):
         named = ", ".join(f"{label!r} ({n:,})" for label, n in unknown.head(8).items()) + ", …" * (len(unknown) > 8)
-        raise DataError.about("unknown label", file, f"{len(unknown)} labels are of no known class: {named}. Give each one in a mapping.")
+        raise DataError.about("unknown label", file, f"{len(unknown)} labels are of no known class: {named}. Give each one in a mapping: "
+                              "`lesionkit data check` writes one to fill in.")  # fmt: skip
     rows["source_dx"] = rows["source_dx"].mask(labels.map(how.labels) == SCC, SCC)  # so that results without it stand beside
     rows["dx_type"] = rows["dx_type"].map(lambda word: how.confirmation.get(key(word), word), na_action="ignore")
     rows["sex"] = rows["sex"].map(lambda word: SEXES.get(key(word), word), na_action="ignore")

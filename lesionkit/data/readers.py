@@ -33,7 +33,11 @@ def read(folder: Path, dataset: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     `checking.verify` decodes them. Raises DataError, which holds the problems, if no image is usable or a
     needed file or column is missing.
     """
-    reading = recognise(list_folder(Path(folder)), dataset)
+    return usable(recognise(list_folder(Path(folder)), dataset))
+
+
+def usable(reading: Reading) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Index and problems of a reading. Raises DataError, which holds the problems, where one is fatal."""
     fatal = reading.problems[reading.problems["fatal"]]
     if len(fatal):
         first = fatal.iloc[0]

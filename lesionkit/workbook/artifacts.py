@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 import lesionkit
 from lesionkit import study as studies
+from lesionkit.data import mapping
 from lesionkit.data.phantoms import VERSION as PHANTOMS
 from lesionkit.evidence import predictions
 from lesionkit.study import Study
@@ -227,7 +228,9 @@ def _remember(file: Path, text: str) -> None:
 
 def caveat(study: Study) -> str:
     """What must stand in every figure of a study; empty where nothing must."""
-    return study.note or (SYNTHETIC if study.synthetic else LEAKY if study.split == "image_leaky" else "")
+    images = study.note or (mapping.load(study.mapping).note if study.mapping in mapping.available() else "")
+    models = SYNTHETIC if study.synthetic else LEAKY if study.split == "image_leaky" else ""
+    return ". ".join(filter(None, (images, models)))
 
 
 def images_folder(study: Study, folder: Path, data: str) -> Path | None:

@@ -101,8 +101,10 @@ def _data(run: Run, parts: pd.DataFrame) -> str:
     if run.study.synthetic:
         return f"Synthetic images drawn by this package ({counts}). Nothing here was learned from, or tested on, skin."
     how = "by lesion" if run.study.split == "lesion" else "by image, so that lesions stand on both sides (**leaky**)"
-    return (f"{counts} images; HAM10000 was split {how}, the external images are ISIC 2019 without HAM10000. "
-            "AK and SCC of ISIC 2019 both count as `akiec`. Labels as released, not all confirmed by histopathology.")  # fmt: skip
+    outside = f"those of `{run.study.external}`" if run.study.external else "ISIC 2019"
+    return (f"{counts} images; HAM10000 was split {how}, the external images are {outside} without HAM10000. "
+            f"AK and SCC{' of ISIC 2019' * (not run.study.external)} both count as `akiec`. Labels as released, not all confirmed by "
+            "histopathology.")  # fmt: skip
 
 
 def _results(ensemble: pd.Series) -> str:

@@ -33,6 +33,8 @@ DATA_SETTINGS = (
     "seed",
     "phantoms",
     "phantom_size",
+    "external",
+    "mapping",
     "split",
     "fractions",
     "size",

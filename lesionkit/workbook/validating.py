@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lesionkit.data import duplicates, frames, own, pixels, splits
+from lesionkit.data import duplicates, frames, own, pixels, readers, splits
 from lesionkit.data.own import Own
 from lesionkit.data.pixels import Pixels
 from lesionkit.data.records import DataError, problem_table
@@ -20,7 +20,7 @@ from lesionkit.data.store import Rows
 from lesionkit.evidence import predictions
 from lesionkit.learning import extras, inference
 from lesionkit.workbook import evaluation
-from lesionkit.workbook.artifacts import Run, caveat, file_hash, write_atomically
+from lesionkit.workbook.artifacts import SYNTHETIC, Run, file_hash, write_atomically
 from lesionkit.workbook.hashes import short_hash
 
 LEFT_OUT = ("several images for a row", "row without label", "label not one-hot", "label of no class",
@@ -52,7 +52,8 @@ def validate(run: Path, images: Path, table: Path, out: Path, mapping: str = "",
     out, images, trained = evaluation.usable(out), Path(images), Run.of(run, "validate")
     configs = {name: inference.config_of(trained.path("models", name)) for name in trained.study.backbones}
     known = trained.predictions()
-    found = _read(images, table, mapping)
+    found = own.recognise(images, table, mapping)
+    readers.usable(found.reading)
     evaluation.claim(out)
 
     def store(size: int, fit: str) -> Pixels:
@@ -70,15 +71,6 @@ def validate(run: Path, images: Path, table: Path, out: Path, mapping: str = "",
     scored, cropped = (pd.concat(tables, ignore_index=True) for tables in zip(*parts))
     table, index = _with_inside(trained, known, scored, outside)
     return evaluation.judge(out, table, index, outside.split, _settings(trained, found, outside), say, cropped)
-
-
-def _read(images: Path, table: Path, mapping: str) -> Own:
-    found = own.recognise(images, table, mapping)
-    fatal = found.reading.problems[found.reading.problems["fatal"]]
-    if len(fatal):
-        help_on = f" `lesionkit data check {images} --labels {table}` says more." if found.template or len(fatal) else ""
-        raise DataError(f"{fatal['file'].iloc[0]}: {fatal['problem'].iloc[0]}. {fatal['remedy'].iloc[0]}{help_on}", fatal)
-    return found
 
 
 def _apart(trained: Run, found: Own, images: Path, store: Pixels, cache: Path) -> Outside:
@@ -169,7 +161,7 @@ def _with_inside(trained: Run, known: pd.DataFrame, scored: pd.DataFrame, outsid
 def _settings(trained: Run, found: Own, outside: Outside) -> dict[str, Any]:
     """Of the study that holds the results. What must be said of the images, and of the models, is said in every figure."""
     study, record = trained.study, found.reading.record
-    said = [record.note, f"Models of study {study.name}. {caveat(study)}" if caveat(study) else ""]
+    said = [record.note, f"Models of study {study.name}. {SYNTHETIC}" if study.synthetic else ""]  # a leaking split says so itself
     return {"title": f"{study.name} on {len(outside.index):,} images of {record.title}", "note": ". ".join(filter(None, said)),
             "seed": study.seed, "resamples": study.resamples, "split": study.split}  # fmt: skip
 

@@ -11,7 +11,7 @@ import pytest
 from explain.saved import saved_run
 from PIL import Image
 
-from lesionkit.data import phantoms, pixels, readers, splits
+from lesionkit.data import own, phantoms, pixels, readers, splits
 from lesionkit.data.records import DataError
 from lesionkit.evidence import predictions
 from lesionkit.evidence.predictions import PredictionError
@@ -114,7 +114,7 @@ def test_the_study_says_what_must_be_said_and_keeps_the_runs_settings(run, mine,
     assert caveat(settings) == NOTE
     settings = json.loads((run / "study.json").read_text()) | {"phantoms": 60}
     trained = Run(Run.of(run, "x").study.__class__(**settings), run, None, "x")
-    found = validating._read(mine[0], mine[1], mine[3])
+    found = own.recognise(mine[0], mine[1], mine[3])
     outside = validating.Outside(found.reading.index, None, None, None)
     assert validating._settings(trained, found, outside)["note"] == f"{NOTE}. Models of study toy. {SYNTHETIC}"
 
