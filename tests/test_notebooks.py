@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from pathlib import Path
 
 import nbformat
@@ -12,7 +13,7 @@ from sklearn import metrics as sk
 
 from lesionkit.data.records import CLASSES
 from lesionkit.workbook import evaluation, pipeline
-from lesionkit.workbook.artifacts import file_hash, read_manifest
+from lesionkit.workbook.artifacts import MissingInput, file_hash, read_manifest
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 TINY = """
@@ -58,6 +59,20 @@ def test_anatomy(path):
     for before, cell in zip(notebook.cells, notebook.cells[1:]):
         assert cell.source.strip() and before.source.strip()
     assert notebook.cells[-1].cell_type == "code" and "Markdown(" in notebook.cells[-1].source  # generated findings
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS[1:], ids=lambda path: path.stem)
+def test_without_its_inputs_a_notebook_says_which_to_run_first(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    with pytest.raises(MissingInput) as told:
+        for cell in code_cells(nbformat.read(path, as_version=4)):
+            exec(cell.source, names)
+            if "parameters" in cell.metadata.get("tags", []):
+                names["out"] = str(tmp_path)
+    first = re.search(r"is missing: run notebook (\w+)", str(told.value))[1]
+    order = [path.stem for path in NOTEBOOKS]
+    assert order.index(first) < order.index(path.stem)
 
 
 @pytest.fixture(scope="module")

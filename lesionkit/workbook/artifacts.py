@@ -52,6 +52,7 @@ class Run:
 
         Raises StudyError where the notebook needs images and no folder is known.
         """
+        showing.style_tables()
         settings = studies.load(study, overrides)
         folder = Path(out).resolve() / settings.name
         root = images_folder(settings, folder, data)
