@@ -131,11 +131,13 @@ def run_all(page: Any) -> None:
 
 
 def choose_theme(page: Any, name: str) -> None:
-    """Settings → Theme → name."""
-    page.get_by_role("menuitem", name="Settings", exact=True).click()
-    page.locator(".lm-Menu-item", has_text="Theme").first.hover()
-    page.get_by_role("menuitem", name=name, exact=True).click()
-    page.locator(f"body[data-jp-theme-name='{name}']").wait_for()
+    """Settings → Theme → name, unless it is that already."""
+    chosen = page.locator(f"body[data-jp-theme-name='{name}']")
+    if not chosen.count():
+        page.get_by_role("menuitem", name="Settings", exact=True).click()
+        page.locator(".lm-Menu-item", has_text="Theme").first.click()
+        page.get_by_role("menuitem", name=name, exact=True).click()
+        chosen.wait_for(state="attached")
 
 
 def state(panel: Any) -> dict[str, Any]:

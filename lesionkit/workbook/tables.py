@@ -10,7 +10,7 @@ from pandas.io.formats.style import Styler
 
 MISSING = "NA"
 ROWS = 60  # of a table in a notebook; the file has all
-CELLS = "text-align: right; vertical-align: top; padding: 0.3em 0.6em; font-variant-numeric: tabular-nums"
+CELLS = "text-align: right; vertical-align: top; padding: 0.3em 0.5em; font-variant-numeric: tabular-nums"
 
 
 def shown(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
