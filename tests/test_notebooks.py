@@ -20,7 +20,7 @@ from lesionkit.cli import validation
 from lesionkit.data import phantoms
 from lesionkit.data.records import CLASSES
 from lesionkit.workbook import evaluation, pipeline
-from lesionkit.workbook.artifacts import file_hash, read_manifest
+from lesionkit.workbook.artifacts import MissingInput, file_hash, read_manifest
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -62,11 +62,27 @@ def test_anatomy(path):
     for cell in code_cells(notebook):
         assert not cell.outputs and cell.execution_count is None, "committed with outputs: clear them"
         assert len(cell.source.splitlines()) <= (25 if "setup" in cell.metadata.get("tags", []) else 15)
+        hidden = cell.metadata.get("jupyter", {}).get("source_hidden")  # where the text of findings is put together
+        assert hidden or max(map(len, cell.source.splitlines())) <= 120, "wider than a window: break the line"
         tree = ast.parse(cell.source)
         assert not [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)] and "sys.path" not in cell.source
     for before, cell in zip(notebook.cells, notebook.cells[1:]):
         assert cell.source.strip() and before.source.strip()
     assert notebook.cells[-1].cell_type == "code" and "Markdown(" in notebook.cells[-1].source  # generated findings
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS[1:], ids=lambda path: path.stem)
+def test_without_its_inputs_a_notebook_says_which_to_run_first(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    with pytest.raises(MissingInput) as told:
+        for cell in code_cells(nbformat.read(path, as_version=4)):
+            exec(cell.source, names)
+            if "parameters" in cell.metadata.get("tags", []):
+                names["out"] = str(tmp_path)
+    first = re.search(r"is missing: run notebook (\w+)", str(told.value))[1]
+    order = [path.stem for path in NOTEBOOKS]
+    assert order.index(first) < order.index(path.stem)
 
 
 @pytest.fixture(scope="module")

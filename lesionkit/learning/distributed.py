@@ -30,7 +30,7 @@ from torch import distributed
 
 from lesionkit.data.pixels import Pixels
 from lesionkit.learning.machine import default_device
-from lesionkit.learning.progress import describe
+from lesionkit.learning.progress import bar, describe
 from lesionkit.study import Study
 
 PROGRAM = ("--module", "lesionkit.learning.distributed")  # what each process runs
@@ -192,12 +192,14 @@ def _watch(launcher: subprocess.Popen, progress: Path) -> None:
     while launcher.poll() is None:
         time.sleep(0.2)
         try:
-            line = describe(json.loads(progress.read_text()))
+            state = json.loads(progress.read_text())
         except (OSError, ValueError):  # not yet, no longer, or half written
             continue
+        line = describe(state)
         if get_ipython() is not None and line != shown:
-            handle = handle or display(Markdown(line), display_id=True)
-            handle.update(Markdown(line))
+            text = Markdown(f"{bar(state['share'])} {line}")
+            handle = handle or display(text, display_id=True)
+            handle.update(text)
         elif sys.stderr.isatty():
             print(f"\r{line}\033[K", end="", file=sys.stderr, flush=True)
         shown = line

@@ -46,8 +46,14 @@ class Progress(Callback):
 
     def after_fit(self) -> None:
         self.file.unlink(missing_ok=True)
+        if self.handle:  # the bar goes, the table stays
+            minutes, seconds = divmod(int(time.monotonic() - self.started), 60)
+            self.handle.update(Markdown(f"{self.label}: trained in {minutes}:{seconds:02d}\n\n{self._table()}"))
         if self.handle is None and sys.stderr.isatty():
             print(file=sys.stderr)
+
+    def _table(self) -> str:
+        return history_table(self.journal.history)
 
     def _state(self) -> dict[str, Any]:
         elapsed = time.monotonic() - self.started
@@ -55,7 +61,7 @@ class Progress(Callback):
         rate = self.batches / elapsed  # validation included, so that the time left is honest
         return {
             "backbone": self.label, "epoch": self.epoch + 1, "epochs": self.n_epoch,
-            "images_per_second": rate * self.dls.train.batch_size,
+            "share": done / self.total, "images_per_second": rate * self.dls.train.batch_size,
             "seconds_left": (self.total - done) / rate if rate else float("nan"),
         }  # fmt: skip
 
@@ -64,7 +70,7 @@ class Progress(Callback):
         self.file.write_text(json.dumps(state))
         line = describe(state)
         if get_ipython() is not None:
-            text = Markdown(f"{line}\n\n{history_table(self.journal.history)}")
+            text = Markdown(f"{bar(state['share'])} {line}\n\n{self._table()}")
             self.handle = self.handle or display(text, display_id=True)
             self.handle.update(text)
         elif sys.stderr.isatty():
@@ -78,6 +84,11 @@ def describe(state: dict[str, Any]) -> str:
     minutes, seconds = divmod(int(state["seconds_left"]), 60)
     return (f"{state['backbone']}: epoch {state['epoch']} of {state['epochs']}, "
             f"{state['images_per_second']:.0f} images/s, {minutes}:{seconds:02d} left")  # fmt: skip
+
+
+def bar(share: float) -> str:
+    """What is done of 0..1 as a bar; in HTML, which Markdown may hold."""
+    return f'<progress max="1" value="{share:.3f}"></progress>'
 
 
 def history_table(history: list[dict[str, Any]]) -> str:

@@ -111,13 +111,21 @@ def _forest(rows: pd.DataFrame, value: str, ax: Axes | None, form: str, full: np
         ax.annotate(
             _numbers(row[value], row["low"], row["high"], form), (1.02, at), xycoords=end, va="center", fontsize=8
         )
-        if np.isnan(row["low"]) and row["note"]:
-            ax.annotate(row["note"], (0.01, at), xycoords=end, va="center", fontsize=7, color="#777777")
     ax.set_yticks(range(len(rows)), [model_label(name) for name in rows["model"]])
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.margins(x=0.06)
     ax.grid(axis="x")
+    _explain(rows, value, ax)
     return ax
+
+
+def _explain(rows: pd.DataFrame, value: str, ax: Axes) -> None:
+    """Why a row has no interval, on the side where its dot is not."""
+    middle = np.mean(ax.get_xlim())
+    for at, row in enumerate(rows.to_dict("records")):
+        if np.isnan(row["low"]) and row["note"]:
+            x, side = (0.99, "right") if row[value] < middle else (0.01, "left")
+            ax.annotate(row["note"], (x, at), xycoords=("axes fraction", "data"), ha=side, va="center", fontsize=7, color="#777777")
 
 
 def _numbers(value: float, low: float, high: float, form: str) -> str:

@@ -55,6 +55,7 @@ class Run:
         On Colab and Kaggle attached images and earlier results are found, and it says which (see `hosts`). Raises
         StudyError where the notebook needs images and no folder is known.
         """
+        showing.style_tables()
         settings = studies.load(study, overrides)
         folder = hosts.results(out) / settings.name
         earlier, root, real = hosts.bring(folder), images_folder(settings, folder, data), not (settings.synthetic or settings.given)

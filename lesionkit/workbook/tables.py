@@ -1,8 +1,16 @@
-"""How tables are shown: rounded, intervals in brackets behind their value, and LaTeX with booktabs."""
+"""How tables are shown: rounded, intervals in brackets behind their value, LaTeX with booktabs, and HTML in notebooks."""
+
+import html
+import re
+import zlib
 
 import pandas as pd
+from pandas.api.types import is_bool_dtype, is_float_dtype, is_integer_dtype, is_numeric_dtype
+from pandas.io.formats.style import Styler
 
 MISSING = "NA"
+ROWS = 60  # of a table in a notebook; the file has all
+CELLS = "text-align: right; vertical-align: top; padding: 0.3em 0.5em; font-variant-numeric: tabular-nums"
 
 
 def shown(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
@@ -37,3 +45,33 @@ def latex(table: pd.DataFrame, digits: int = 3) -> str:
     style = shown(table, digits).style.hide(axis="index").format(precision=digits, na_rep="--", escape="latex")
     style = style.format_index(lambda label: str(label).replace("_", r"\_"), axis="columns")
     return style.to_latex(hrules=True)
+
+
+def as_html(table: pd.DataFrame) -> str:
+    """`table` for a notebook: numbers right and under each other, text left, its first ROWS rows.
+
+    Names may break at their underscores and no colour is set, so that it fits a narrow window and any theme; what is
+    still too wide scrolls in a box of its own.
+    """
+    counted = table.index.names == [None] and is_integer_dtype(table.index)  # row numbers say nothing
+    part = table.head(ROWS).reset_index(drop=counted)
+    style = Styler(part, precision=3, thousands=",", na_rep=MISSING, uuid=f"{zlib.crc32(table.to_csv().encode()):x}",
+                   cell_ids=False).hide(axis="index").format_index(_breakable, axis="columns")  # fmt: skip
+    style.set_table_attributes('class="dataframe"').set_table_styles([{"selector": "th, td", "props": CELLS}])
+    for name, column in part.items():
+        number = is_numeric_dtype(column) and not is_bool_dtype(column)
+        if not number:
+            style.format(_breakable, subset=[name], na_rep="")
+        elif is_float_dtype(column) and (column.dropna() % 1 == 0).all():  # counts, floats only because one is missing
+            style.format(precision=0, thousands=",", na_rep=MISSING, subset=[name])
+        if not number and not column.dropna().astype(str).str.match(rf"[-+\d]|{MISSING}\b").all():
+            left = [{"selector": "", "props": "text-align: left"}]
+            style.set_table_styles({name: left}, overwrite=False)
+    cut = f"<p>The first {ROWS} of {len(table):,} rows.</p>" if len(table) > ROWS else ""
+    return f'<div style="overflow-x: auto">{style.to_html()}{cut}</div>'
+
+
+def _breakable(value: object) -> str:
+    """Escaped for HTML; lines may break after underscores, and within brackets they may not."""
+    text = html.escape(str(value)).replace("_", "_<wbr>")
+    return re.sub(r"\[(\S+), (\S+)\]", r"[\1,&nbsp;\2]", text)

@@ -47,10 +47,11 @@ def test_a_forest_has_a_dot_a_line_and_numbers_a_row():
     assert texts(ax) == [
         "0.700 [0.600, 0.800]",
         "0.650 no interval",
-        "undefined in 37 of 2,000 resamples",
         "NA",
+        "undefined in 37 of 2,000 resamples",
         "no image of df",
     ]
+    assert [text.get_ha() for text in ax.texts[3:]] == ["right", "left"]  # the dot of 0.65 stands left
     assert ax.get_xlabel() == "Macro F1 (95 % interval)"
 
 

@@ -1,5 +1,7 @@
 """Intervals in brackets, and what is not defined."""
 
+import re
+
 import pandas as pd
 
 from lesionkit.workbook import tables
@@ -26,3 +28,26 @@ def test_several_intervals_and_one_that_is_not_defined():
 def test_a_table_without_intervals_is_only_rounded():
     table = pd.DataFrame({"n": [3], "slow": [0.12345]})
     pd.testing.assert_frame_equal(tables.shown(table), pd.DataFrame({"n": [3], "slow": [0.123]}))
+
+
+def test_a_notebook_shows_numbers_right_and_text_left_and_lets_names_break():
+    table = pd.DataFrame({"model_name": ["a_b<c", "d"], "auc": ["0.652 [0.601, 0.699]", "NA"], "n": [1234.0, None],
+                          "p": [0.5, None], "note": [None, "few"]})  # fmt: skip
+    text = tables.as_html(table)
+    cells = re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", text)
+    assert cells[:5] == ["model_<wbr>name", "auc", "n", "p", "note"]
+    assert cells[5:10] == ["a_<wbr>b&lt;c", "0.652 [0.601,&nbsp;0.699]", "1,234", "0.500", ""]
+    assert cells[10:] == ["d", "NA", "NA", "NA", "few"]
+    assert re.findall(r"\.col(\d) \{\s+text-align: left", text) == ["0", "4"]
+    assert text == tables.as_html(table) and "overflow-x: auto" in text
+
+
+def test_labels_of_rows_are_shown_and_their_numbers_are_not():
+    table = pd.DataFrame({"n": [1, 2]}, index=pd.Index(["test", "val"], name="split"))
+    assert re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", tables.as_html(table)) == ["split", "n", "test", "1", "val", "2"]
+    assert re.findall(r"<td[^>]*>(.*?)</td>", tables.as_html(table.set_axis([5, 7]))) == ["1", "2"]
+
+
+def test_of_a_long_table_the_first_rows_are_shown():
+    text = tables.as_html(pd.DataFrame({"n": range(1000)}))
+    assert text.count("<tr>") == 1 + tables.ROWS and f"The first {tables.ROWS} of 1,000 rows" in text
