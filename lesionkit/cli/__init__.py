@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import lesionkit
-from lesionkit.cli import data, models, studies, validation
+from lesionkit.cli import data, exporting, models, reporting, studies, validation
 from lesionkit.cli.shared import BAD_USAGE, FAILED, Stop
 from lesionkit.study import StudyError
 
@@ -23,8 +23,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="A research workbook for skin-lesion classification: run studies, see how they stand, use their models.",
 )
-for command in (studies.run, studies.status, validation.validate, studies.evaluate, models.predict, models.explain, models.app,
-                studies.bench):  # fmt: skip
+for command in (studies.run, studies.status, reporting.report, validation.validate, studies.evaluate, models.predict,
+                models.explain, models.app, exporting.export, studies.bench):  # fmt: skip
     app.command()(command)
 app.add_typer(data.app, name="data")
 
