@@ -1,11 +1,12 @@
 # make demo   the whole study on synthetic images      make test   the fast tests
-# make lab    JupyterLab on the notebooks              make clean  remove the environment (results stay)
+# make lab    JupyterLab on the notebooks              make docs   guides and API as pages, in build/api
+# make clean  remove the environment (results stay)
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test slow bench lab clean
+.PHONY: demo test slow bench lab docs clean
 demo: $(READY)
 	$(BIN)/lesionkit run demo --jobs 0
 
@@ -21,6 +22,10 @@ bench: $(READY)
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=.
 
+docs: $(READY)
+	$(BIN)/pdoc lesionkit --output-directory build/api
+	@echo build/api/index.html
+
 clean:
 	rm -rf $(VENV)
 
@@ -29,5 +34,5 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[app,cluster,docs,export,kaggle,test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[app,cluster,docs,export,kaggle,tensorboard,test]'
 	touch $@

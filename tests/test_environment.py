@@ -8,11 +8,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
+OTHERS = {"energy", "mlflow", "trackio", "wandb"}  # for who wants them: neither installed by `make` nor pinned
 
 
 def declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = [r for group in project["optional-dependencies"].values() for r in group]
+    extras = [r for name, group in project["optional-dependencies"].items() if name not in OTHERS for r in group]
     return {str(Requirement(r)) for r in project["dependencies"] + extras}
 
 
