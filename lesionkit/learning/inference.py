@@ -48,7 +48,7 @@ def load(folder: Path, device: str | None = None) -> tuple[nn.Module, dict[str, 
 
 
 def config_of(folder: Path) -> dict[str, Any]:
-    """The config.json of a folder models/<backbone>/.
+    """The config.json of a folder `models/<backbone>/`.
 
     Raises FileNotFoundError where training has not finished there, ValueError where the classes are not ours.
     """

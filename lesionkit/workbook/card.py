@@ -63,20 +63,21 @@ def model_card(run: Run, board: pd.DataFrame) -> str:
     return "\n\n".join(lines) + "\n"
 
 
-def front_matter(run: Run, board: pd.DataFrame) -> str:
+def front_matter(run: Run, board: pd.DataFrame | None) -> str:
     """The metadata that Hugging Face's hub reads at the head of a model card, between its lines of dashes.
 
-    Results are those of the ensemble; one that is not defined is left out.
+    Results are those of the ensemble; one that is not defined is left out. None: there is no leaderboard yet.
     """
     from huggingface_hub import EvalResult, ModelCardData
 
-    synthetic, ensemble = run.study.synthetic, board.set_index("model").loc["ensemble"]
+    synthetic = run.study.synthetic
+    ensemble = pd.Series(dtype=float) if board is None else board.set_index("model").loc["ensemble"]
     sets = PHANTOMS if synthetic else ARCHIVES
     results = [
         EvalResult(task_type=TASK, task_name="Image Classification", dataset_type=kind, dataset_name=title, dataset_split=split,
                    metric_type=metric, metric_name=name.replace("_", " "), metric_value=round(float(ensemble[f"{name}_{side}"]), 4))
         for side, (kind, title, split) in zip(SIDES, sets, strict=True)
-        for name, metric in HUB_METRICS.items() if pd.notna(ensemble[f"{name}_{side}"])
+        for name, metric in HUB_METRICS.items() if pd.notna(ensemble.get(f"{name}_{side}"))
     ]  # fmt: skip
     data = ModelCardData(
         language="en", license="mit" if synthetic else "cc-by-nc-4.0", library_name="lesionkit", pipeline_tag=TASK,

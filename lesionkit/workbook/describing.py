@@ -1,25 +1,18 @@
 """What an exported folder says of itself: lesionkit.json for programs, README.md for people and for the Hugging Face Hub."""
 
 import math
-import platform
-import subprocess
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from huggingface_hub import EvalResult, ModelCardData
 
-import lesionkit
-from lesionkit.data.records import CLASS_NAMES, HAM10000
-from lesionkit.evidence.metrics import METRICS
+from lesionkit.data.records import CLASS_NAMES
 from lesionkit.learning.exported import sha256
 from lesionkit.learning.inference import Member
-from lesionkit.workbook import fitted
+from lesionkit.workbook import fitted, provenance
 from lesionkit.workbook.artifacts import Run, caveat
+from lesionkit.workbook.card import front_matter
 
 RESEARCH = "For research only: not a medical device, and not for diagnosis, triage or any decision about a person."
-LICENCES = {HAM10000.licence: "cc-by-nc-4.0"}  # by the Hub's identifiers
 SQUARE = {
     "squash": "image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3)",
     "pad": 'ImageOps.pad(image, (side, side), Image.Resampling.BILINEAR, "black")',
@@ -42,7 +35,7 @@ def about(run: Run) -> dict[str, Any]:
         "ensemble": {"rule": "the mean of the members' probabilities", **of.pop("ensemble"), "conformal": fitted.conformal(run)},
         "members": of,
         "data": {"images": {part: int(n) for part, n in counts.items()}, "split_sha256": sha256(run.path("splits", "split.csv"))},
-        "made_with": _made_with(),
+        "made_with": provenance.environment(),
     }
 
 
@@ -59,7 +52,9 @@ def readme(run: Run, about: dict[str, Any]) -> str:
     """The run's model card as Markdown, with front matter for the Hub where it has none, and how to use what is here."""
     file = run.path("tables", "06_model_card.md")
     card = file.read_text(encoding="utf-8") if file.exists() else _short_card(about)
-    head = "" if card.startswith("---\n") else _front_matter(run)
+    board = run.path("tables", "06_leaderboard.csv")
+    known = pd.read_csv(board) if board.exists() else None
+    head = "" if card.startswith("---\n") else front_matter(run, known)
     return f"{head}{card.rstrip()}\n\n{_use(about)}"
 
 
@@ -67,36 +62,6 @@ def _short_card(about: dict[str, Any]) -> str:
     classes = ", ".join(f"`{dx}` {name}" for dx, name in CLASS_NAMES.items())
     caveats = "\n\n".join(f"**{one}**" for one in about["caveats"])
     return f"# {about['title'] or about['study']}\n\n{caveats}\n\nAn ensemble of {', '.join(about['members'])}.\n\nClasses: {classes}."
-
-
-def _front_matter(run: Run) -> str:
-    synthetic = run.study.synthetic
-    results = [] if synthetic else _results(run)
-    data = ModelCardData(
-        license="mit" if synthetic else LICENCES[HAM10000.licence],
-        library_name="lesionkit",
-        pipeline_tag="image-classification",
-        tags=["dermoscopy", "skin-lesion-classification", "ensemble", "onnx", *(["synthetic"] if synthetic else [])],
-        datasets=None if synthetic else ["ham10000"],
-        metrics=["balanced_accuracy", "f1", "roc_auc"],
-        model_name=(run.study.title or run.study.name) if results else None,
-        eval_results=results or None,
-    )
-    return f"---\n{data.to_yaml()}\n---\n\n"
-
-
-def _results(run: Run) -> list[EvalResult]:
-    """The ensemble's metrics in `06_leaderboard`, inside and outside; nothing where there is no such table."""
-    file = run.path("tables", "06_leaderboard.csv")
-    if not file.exists():
-        return []
-    ensemble = pd.read_csv(file).set_index("model").loc["ensemble"]
-    sides = {"in": ("ham10000", "HAM10000, test images split by lesion"), "out": ("isic2019", "ISIC 2019 without HAM10000")}
-    return [
-        EvalResult(task_type="image-classification", dataset_type=kind, dataset_name=shown, metric_type=metric,
-                   metric_value=round(float(ensemble[f"{metric}_{side}"]), 4))
-        for side, (kind, shown) in sides.items() for metric in METRICS if pd.notna(ensemble.get(f"{metric}_{side}"))
-    ]  # fmt: skip
 
 
 def _use(about: dict[str, Any]) -> str:
@@ -141,23 +106,3 @@ for member in about["members"].values():
     probabilities.append(session.run(None, {{"images": pixels[None]}})[0][0])
 print(dict(zip(about["classes"], np.mean(probabilities, axis=0))))
 ```"""
-
-
-def _made_with() -> dict[str, str]:
-    """Versions and the commit of the code, without names of people or folders."""
-    versions = {name: metadata.version(name) for name in ("torch", "torchvision", "timm", "numpy", "pillow")}
-    return {"lesionkit": lesionkit.__version__, "commit": _commit(), "Python": platform.python_version(), **versions}
-
-
-def _commit() -> str:
-    """The last commit that changed the package, and whether files differ from it; empty outside its repository."""
-
-    def git(*words: str) -> str:
-        here = Path(lesionkit.__file__).parent
-        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        commit = git("log", "-1", "--format=%h", "--abbrev=12", "--", ".")
-        return commit + " with changes" * bool(commit and git("status", "--porcelain", "."))
-    except (OSError, subprocess.CalledProcessError):
-        return ""

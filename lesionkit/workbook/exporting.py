@@ -93,7 +93,7 @@ def _saved(run: Run, name: str, folder: Path) -> inference.Member:
 
 
 def _as_onnx(name: str, member: inference.Member, folder: Path, files: Sequence[Path]) -> dict[str, Any]:
-    """Write onnx/<name>.onnx and compare it on `files`; what lesionkit.json says of it."""
+    """Write `onnx/<name>.onnx` and compare it on `files`; what lesionkit.json says of it."""
     file = folder / "onnx" / f"{name}.onnx"
     file.parent.mkdir(exist_ok=True)
     conversion.to_onnx(name, member, file)

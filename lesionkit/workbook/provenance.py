@@ -83,13 +83,14 @@ def used(runs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _commit() -> str:
-    """The commit of the code, and whether files differ from it; empty outside a repository."""
+    """The last commit that changed the package, and whether files differ from it; empty outside its repository."""
 
     def git(*words: str) -> str:
-        here = Path(__file__).parent
+        here = Path(lesionkit.__file__).parent
         return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        return git("rev-parse", "--short=12", "HEAD") + (" with changes" if git("status", "--porcelain", ".") else "")
+        commit = git("log", "-1", "--format=%h", "--abbrev=12", "--", ".")
+        return commit + " with changes" * bool(commit and git("status", "--porcelain", "."))
     except (OSError, subprocess.CalledProcessError):
         return ""

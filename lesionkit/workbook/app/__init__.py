@@ -1,0 +1,1 @@
+"""`lesionkit app`: a page to try the models of a run."""

@@ -84,7 +84,7 @@ class Models(NamedTuple):
 
 
 def reference(run: Path, names: list[str]) -> Reference:
-    """Fitted on the split "val" of RUN/predictions/<name>.parquet. Raises PredictionError where there is none."""
+    """Fitted on the split "val" of `RUN/predictions/<name>.parquet`. Raises PredictionError where there is none."""
     table = predictions.read([run / "predictions" / f"{name}.parquet" for name in names])
     validation = predictions.by_model(table, split="val")
     p, y = _stacked(validation), predictions.targets(validation[names[0]])

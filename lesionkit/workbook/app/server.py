@@ -90,7 +90,7 @@ def build(models: Models, examples: Mapping[str, Path]) -> Any:
 
 
 def draw_examples(folder: Path, size: int) -> dict[str, Path]:
-    """A phantom of each class, `size` px wide, as folder/<class>.png."""
+    """A phantom of each class, `size` px wide, as `folder/<class>.png`."""
     folder.mkdir(parents=True)
     files = {dx: folder / f"{dx}.png" for dx in CLASSES}
     for seed, (dx, file) in enumerate(files.items()):
