@@ -34,5 +34,5 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[app,cluster,docs,export,kaggle,tensorboard,test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[app,cluster,docs,export,kaggle,lab,tensorboard,test]'
 	touch $@

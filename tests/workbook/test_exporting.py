@@ -198,9 +198,9 @@ def test_results_on_real_images_are_in_the_front_matter(run, tmp_path):
     pd.DataFrame([row]).to_csv(copy / "tables" / "06_leaderboard.csv", index=False)
     exporting.export(copy, tmp_path / "to", onnx=False)
     data = ModelCard.load(tmp_path / "to" / "README.md").data
-    assert (data.license, data.datasets, data.model_name) == ("cc-by-nc-4.0", ["ham10000"], "Real")
+    assert (data.license, data.datasets, data.model_name) == ("cc-by-nc-4.0", ["ham10000"], settings["name"])
     found = [(one.dataset_type, one.metric_type, one.metric_value) for one in data.eval_results]
-    assert found == [("ham10000", "balanced_accuracy", 0.6432), ("isic2019", "macro_auc", 0.72)]
+    assert found == [("ham10000", "balanced_accuracy", 0.6432), ("isic2019", "roc_auc", 0.72)]
 
 
 def test_nothing_is_overwritten_and_what_fails_leaves_nothing(run, tmp_path, monkeypatch):
