@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lesionkit.data.records import DATASETS, DataError, problem_table
+from lesionkit.data.records import DATASETS, TEXT, DataError, problem_table
 
 _IMAGE_ENDING = re.compile(r"(.+)\.(?:jpe?g|png)", re.IGNORECASE)
 NOT_A_PHOTOGRAPH = re.compile(r"_(?:segmentation|superpixels|attribute_\w+)$", re.IGNORECASE)
@@ -102,7 +102,7 @@ def from_one_hot(table: pd.DataFrame) -> pd.Series:
     values = table.apply(pd.to_numeric, errors="coerce").to_numpy(float)  # (n, labels)
     valid = np.isin(values, (0, 1)).all(axis=1) & (values.sum(axis=1) == 1)
     names = np.asarray(table.columns, dtype=object)[values.argmax(axis=1)]
-    return pd.Series(names, index=table.index, dtype="str").where(valid)
+    return pd.Series(names, index=table.index, dtype=TEXT).where(valid)
 
 
 def _owner(prefix: str) -> str | None:
@@ -122,7 +122,7 @@ def read_text(path: Path, file: str, encoding: str = "utf-8-sig") -> pd.DataFram
         with path.open(encoding=encoding) as lines:
             header = lines.readline()
         separator = max(",\t;", key=header.count)
-        return pd.read_csv(path, sep=separator, dtype="str", encoding=encoding, quoting=csv.QUOTE_MINIMAL)
+        return pd.read_csv(path, sep=separator, dtype=TEXT, encoding=encoding, quoting=csv.QUOTE_MINIMAL)
     except (OSError, UnicodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise DataError.about("unreadable table", file, f"Fetch it again ({str(error).strip()}).") from error
 

@@ -16,7 +16,7 @@ from lesionkit.data.listing import NOT_A_PHOTOGRAPH, Listing, from_one_hot, read
 from lesionkit.data.mapping import SCC, TableMapping, key
 from lesionkit.data.matching import Rows, leave_out, match_images
 from lesionkit.data.readers import Reading, empty_index
-from lesionkit.data.records import CLASSES, DataError, Record, problem_table
+from lesionkit.data.records import CLASSES, TEXT, DataError, Record, problem_table
 
 COLUMNS = {"label": "source_dx", "lesion": "lesion_id", "confirmation": "dx_type"}  # of the index, where named otherwise
 MAP_IT = "Name it in a mapping; `lesionkit data check` writes one to fill in."
@@ -113,7 +113,7 @@ def _rows(text: pd.DataFrame, columns: Mapping[str, list[str]], how: TableMappin
         raise DataError.about("several columns of labels", file, f"{', '.join(columns['label'])}: name one in a mapping.")
     first = {fact: text[found].bfill(axis=1).iloc[:, 0] if found else None for fact, found in columns.items()}
     facts = {COLUMNS.get(fact, fact): values for fact, values in first.items()}
-    rows = pd.DataFrame(facts, index=text.index).astype("str")
+    rows = pd.DataFrame(facts, index=text.index).astype(TEXT)
     if not columns["label"]:
         hot = [column for column in text if key(column) in how.labels or key(column) == "unk"]
         if not hot:
@@ -169,10 +169,10 @@ def _image_files(folder: Path) -> pd.DataFrame:
     """All image files below `folder`: image_id, path, parts (of the path, case folded, without ending), ending."""
     files = [PurePosixPath(prefix + name) for prefix, names in walk(folder) for name in names]
     files = [file for file in files if file.suffix.lower() in IMAGES and not NOT_A_PHOTOGRAPH.search(file.stem)]
-    stems = pd.Series([file.stem.removesuffix("_downsampled") for file in files], dtype="str")
+    stems = pd.Series([file.stem.removesuffix("_downsampled") for file in files], dtype=TEXT)
     ids = stems
     for longer in ([str(file.with_suffix("")) for file in files], map(str, files)):  # where names repeat
-        ids = ids.mask(ids.str.casefold().duplicated(keep=False), pd.Series(longer, dtype="str"))
+        ids = ids.mask(ids.str.casefold().duplicated(keep=False), pd.Series(longer, dtype=TEXT))
     table = pd.DataFrame({"image_id": ids})
     parts = [_parts(str(file)) for file in files]
     return table.assign(path=[str(file) for file in files], parts=[one for one, _ in parts], ending=[end for _, end in parts])
@@ -206,7 +206,7 @@ def _find_files(rows: pd.DataFrame, images: pd.DataFrame) -> tuple[pd.DataFrame,
     ids = [one[0] if one else cell for one, cell in zip(found, rows["image"])]
     several = pd.Series([len(one) > 1 for one in found], index=rows.index, dtype=bool)
     remedy = "Left out: files of this name are in several folders, or of several kinds. Give path and ending."
-    rows = rows.assign(image_id=pd.Series(ids, rows.index, dtype="str"))
+    rows = rows.assign(image_id=pd.Series(ids, rows.index, dtype=TEXT))
     rows, ambiguous = leave_out(rows, several, "several images for a row", remedy)
     return rows, {name for one in found for name in one}, ambiguous
 

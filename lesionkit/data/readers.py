@@ -13,7 +13,7 @@ import pandas as pd
 
 from lesionkit.data.listing import Listing, from_one_hot, image_ids, list_folder, read_table
 from lesionkit.data.matching import Rows, match_images, one_row_an_image
-from lesionkit.data.records import CONFIRMATION, DATASETS, HAM10000, INDEX_COLUMNS, DataError, Record, problem_table
+from lesionkit.data.records import CONFIRMATION, DATASETS, HAM10000, INDEX_COLUMNS, TEXT, DataError, Record, problem_table
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def recognise(listing: Listing, dataset: str) -> Reading:
 
 def empty_index() -> pd.DataFrame:
     """An index without a row."""
-    return pd.DataFrame(columns=list(INDEX_COLUMNS), dtype="str").astype({"age": float})
+    return pd.DataFrame(columns=list(INDEX_COLUMNS), dtype=TEXT).astype({"age": float})
 
 
 # ---- layouts: a loader turns a release's label file into rows and tables of problems

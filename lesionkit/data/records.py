@@ -9,6 +9,11 @@ from types import MappingProxyType
 
 import pandas as pd
 
+try:  # the type of text that keeps NaN: pandas 3 calls it "str", which would make "nan" of it before
+    TEXT = pd.StringDtype(na_value=float("nan"))
+except TypeError:  # pandas 2.2
+    TEXT = pd.StringDtype("pyarrow_numpy")
+
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 CLASS_NAMES = MappingProxyType(
     {
