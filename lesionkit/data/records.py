@@ -13,7 +13,6 @@ try:  # the type of text that keeps NaN: pandas 3 calls it "str", which would ma
     TEXT = pd.StringDtype(na_value=float("nan"))
 except TypeError:  # pandas 2.2
     TEXT = pd.StringDtype("pyarrow_numpy")
-
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 CLASS_NAMES = MappingProxyType(
     {
