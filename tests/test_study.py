@@ -133,3 +133,12 @@ def test_a_batch_parts_into_equal_shares_of_the_processes():
 def test_threads_and_compiling_decide_the_last_bits_of_a_model_and_processes_more():
     assert set(HOW) < {field.name for field in dataclasses.fields(Study)}
     assert set(HOW) & set(training.SETTINGS) == {"processes"}  # each draws its own dropout
+
+
+@pytest.mark.parametrize(("overrides", "message"), [
+    (["external=clinic/table.csv"], "phantoms bring their own"), (["mapping=derm7pt"], "set external to their table"),
+])  # fmt: skip
+def test_own_images_need_a_table_and_no_phantoms(overrides, message):
+    with pytest.raises(StudyError, match=message):
+        load("demo", overrides)
+    assert load("full", ["external=clinic/table.csv", "mapping=derm7pt"]).mapping == "derm7pt"

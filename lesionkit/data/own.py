@@ -19,6 +19,7 @@ from lesionkit.data.readers import Reading, empty_index
 from lesionkit.data.records import CLASSES, TEXT, DataError, Record, problem_table
 
 COLUMNS = {"label": "source_dx", "lesion": "lesion_id", "confirmation": "dx_type"}  # of the index, where named otherwise
+MAP_IT = "Name it in a mapping; `lesionkit data check` writes one to fill in."
 SEXES = {"m": "male", "f": "female", "w": "female"}
 _BYTES = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))  # how a table in UTF-16 begins
 _AGES = 0, 120  # years
@@ -107,15 +108,16 @@ def _rows(text: pd.DataFrame, columns: Mapping[str, list[str]], how: TableMappin
         if fact in how.own and not columns[fact]:
             raise DataError.about("missing column", file, f"{' or '.join(how.columns[fact])} ({fact}) is not there. {there}")
     if not columns["image"]:
-        raise DataError.about("no column of images", file, f"Name it in a mapping; `lesionkit data check` writes one to fill in. {there}")
+        raise DataError.about("no column of images", file, f"{MAP_IT} {there}")
     if len(columns["label"]) > 1 and "label" not in how.own:
         raise DataError.about("several columns of labels", file, f"{', '.join(columns['label'])}: name one in a mapping.")
-    facts = {COLUMNS.get(fact, fact): text[found].bfill(axis=1).iloc[:, 0] if found else None for fact, found in columns.items()}
+    first = {fact: text[found].bfill(axis=1).iloc[:, 0] if found else None for fact, found in columns.items()}
+    facts = {COLUMNS.get(fact, fact): values for fact, values in first.items()}
     rows = pd.DataFrame(facts, index=text.index).astype(TEXT)
     if not columns["label"]:
         hot = [column for column in text if key(column) in how.labels or key(column) == "unk"]
         if not hot:
-            raise DataError.about("no column of labels", file, f"Name it in a mapping; `lesionkit data check` writes one to fill in. {there}")
+            raise DataError.about("no column of labels", file, f"{MAP_IT} {there}")
         rows["source_dx"] = from_one_hot(text[hot])
     return rows.assign(image_id=rows["image"], line=[f"{file}:{number}" for number in range(2, len(text) + 2)])
 
@@ -203,8 +205,9 @@ def _find_files(rows: pd.DataFrame, images: pd.DataFrame) -> tuple[pd.DataFrame,
     found = [meant(cell) if isinstance(cell, str) else [] for cell in rows["image"]]
     ids = [one[0] if one else cell for one, cell in zip(found, rows["image"])]
     several = pd.Series([len(one) > 1 for one in found], index=rows.index, dtype=bool)
-    rows, ambiguous = leave_out(rows.assign(image_id=pd.Series(ids, rows.index, dtype=TEXT)), several, "several images for a row",
-                                "Left out: files of this name are in several folders, or of several kinds. Give path and ending.")  # fmt: skip
+    remedy = "Left out: files of this name are in several folders, or of several kinds. Give path and ending."
+    rows = rows.assign(image_id=pd.Series(ids, rows.index, dtype=TEXT))
+    rows, ambiguous = leave_out(rows, several, "several images for a row", remedy)
     return rows, {name for one in found for name in one}, ambiguous
 
 
@@ -213,8 +216,9 @@ def _record(title: str, how: TableMapping, counts: Mapping[str, int]) -> Record:
     classes = {label: how.class_of(label) for label in counts}
     labels = {label: dx for known in CLASSES for label, dx in classes.items() if dx == known}
     unmapped = tuple(label for label, dx in classes.items() if not dx)
-    return Record(name="own", title=title, labels=labels, official={label: counts[label] for label in (*labels, *unmapped)},
-                  lesions=None, folders="", licence="", attribution="", citations=(), home="", unmapped=unmapped, note=how.note)  # fmt: skip
+    official = {label: counts[label] for label in (*labels, *unmapped)}
+    return Record(name="own", title=title, labels=labels, official=official, lesions=None, folders="", licence="", attribution="",
+                  citations=(), home="", unmapped=unmapped, note=how.note)  # fmt: skip
 
 
 def _template(text: pd.DataFrame, columns: Mapping[str, list[str]], how: TableMapping) -> str:

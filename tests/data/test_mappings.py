@@ -153,8 +153,8 @@ def test_a_column_that_a_mapping_names_is_missed_where_it_is_not_there(tmp_path)
 
 SHIPPED = {  # rows as the releases have them: labels, and the classes that they become
     "derm7pt": ("case_num,diagnosis,seven_point_score,location,sex,management,clinic,derm,case_id,notes",
-                "{k},{label},3,back,female,excision,x/c{k}.jpg,x/{k}.jpg,,", {"clark nevus": "nv", "melanoma (in situ)": "mel", "lentigo": "bkl",
-                "vascular lesion": "vasc", "melanosis": None}),
+                "{k},{label},3,back,female,excision,x/c{k}.jpg,x/{k}.jpg,,",
+                {"clark nevus": "nv", "melanoma (in situ)": "mel", "lentigo": "bkl", "vascular lesion": "vasc", "melanosis": None}),
     "pad-ufes-20": ("patient_id,lesion_id,age,gender,region,diagnostic,img_id,biopsed", "PAT_{k},{k},55,FEMALE,ARM,{label},{k}.jpg,True",
                     {"ACK": "akiec", "BCC": "bcc", "MEL": "mel", "NEV": "nv", "SCC": "akiec", "SEK": "bkl"}),
     "bcn20000": ("bcn_filename,age_approx,anatom_site_general,diagnosis,lesion_id,capture_date,sex,split",
@@ -176,7 +176,8 @@ def test_the_mappings_that_ship_read_their_releases(tmp_path, name):
 
 
 def test_bcn20000_as_the_archive_exports_it(tmp_path):
-    rows = ["ISIC_1,IL_1,Benign,Benign melanocytic proliferations,Nevus", "ISIC_3,IL_3,Benign,Benign soft tissue proliferations - Fibro-histiocytic,Scar",
+    rows = ["ISIC_1,IL_1,Benign,Benign melanocytic proliferations,Nevus",
+            "ISIC_3,IL_3,Benign,Benign soft tissue proliferations - Fibro-histiocytic,Scar",
             "ISIC_2,IL_2,Benign,Benign soft tissue proliferations - Vascular,", "ISIC_4,IL_4,,,"]  # fmt: skip
     images = pictures(tmp_path / "i", *(f"ISIC_{k}.jpg" for k in (1, 2, 3, 4)))
     index, problems = read(images, table(tmp_path, "\n".join(["isic_id,lesion_id,diagnosis_1,diagnosis_2,diagnosis_3", *rows])), "bcn20000")
@@ -190,3 +191,16 @@ def test_every_mapping_that_ships_reaches_classes_only():
         how = mapping.load(name)
         assert {how.class_of(label) for label in how.labels} <= {*CLASSES, ""}
         assert how.class_of("  SCC ") == "akiec" and pd.Series(how.labels).ne("?").all()
+
+
+def test_own_images_in_place_of_isic_2019(tmp_path):
+    pictures(tmp_path / "data" / "clinic", "x/a.jpg", "b.jpg")
+    (tmp_path / "data" / "clinic" / "table.csv").write_text("image,dx\na,Mel\nb,N\n")
+    (tmp_path / "data" / "clinic.toml").write_text('[labels]\nN = "nv"\n')
+    index, problems = own.external(tmp_path / "data", "clinic/table.csv", "clinic.toml")
+    assert index["path"].tolist() == ["clinic/x/a.jpg", "clinic/b.jpg"] and index["dx"].tolist() == ["mel", "nv"] and problems.empty
+    assert all((tmp_path / "data" / path).exists() for path in index["path"])
+    with pytest.raises(DataError, match="unknown label .*'N' "):
+        own.external(tmp_path / "data", "clinic/table.csv")
+    with pytest.raises(DataError, match="ISIC 2019"):
+        own.external(tmp_path / "data")

@@ -9,11 +9,13 @@ from workbook import books
 
 from lesionkit.data.records import CLASSES
 from lesionkit.evidence.predictions import PROBABILITIES
-from lesionkit.study import StudyError
+from lesionkit.study import Study, StudyError
 from lesionkit.workbook.artifacts import (
+    LEAKY,
     SYNTHETIC,
     MissingInput,
     Run,
+    caveat,
     file_hash,
     read_manifest,
     update_manifest,
@@ -164,3 +166,27 @@ def test_writers_of_the_manifest_wait_for_each_other(tmp_path):
         thread.join()
     assert read_manifest(tmp_path)["steps"] == {f"step{i}": i for i in range(16)}
     assert read_manifest(tmp_path / "nowhere") == {"artifacts": {}, "environments": {}, "steps": {}}
+
+
+def test_what_must_be_said_of_images_and_models_is_said_of_both():
+    assert caveat(Study("a")) == "" and caveat(Study("a", phantoms=30)) == SYNTHETIC
+    smartphones = caveat(Study("a", external="t.csv", mapping="pad-ufes-20", split="image_leaky"))
+    assert "not dermoscopy" in smartphones and smartphones.endswith(f". {LEAKY}")
+    assert caveat(Study("a", external="t.csv", mapping="pad-ufes-20", note="Ours")) == "Ours"
+
+
+def test_a_run_is_opened_as_its_settings_have_it(opened, tmp_path):
+    run = opened("01_eda", overrides=["seed=7"])
+    again = Run.of(run.folder, "03")
+    assert (again.study.seed, again.folder, again.notebook) == (7, run.folder, "03") and again.data == run.data
+    with pytest.raises(MissingInput, match="no run of a study there"):
+        Run.of(tmp_path, "03")
+
+
+def test_what_the_external_set_lost_is_the_tables_or_what_validate_counted(opened):
+    run = opened("01_eda")
+    assert run.removed().empty and list(run.removed()) == ["step", "removed", "remaining"]
+    run.table(pd.DataFrame({"step": ["image id"], "removed": [2], "remaining": [3]}), "external_set")
+    assert run.removed()["removed"].tolist() == [2]
+    run.save_csv(pd.DataFrame({"step": ["row without image"], "removed": [1], "remaining": [4]}), "splits", "external_set.csv")
+    assert run.removed()["step"].tolist() == ["row without image"]
