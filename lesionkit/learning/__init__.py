@@ -2,5 +2,6 @@
 
 import warnings
 
-# What torchvision and fastai say of themselves while they load is nothing that a reader could mend.
+# What torchvision, fastai and tqdm say of themselves while they load is nothing that a reader could mend.
 warnings.filterwarnings("ignore", r"`torch\.jit\.script` is deprecated", FutureWarning)
+warnings.filterwarnings("ignore", "IProgress not found")  # tqdm then draws its bars as text
