@@ -20,6 +20,8 @@ SHOWN = ".jp-NotebookPanel:not(.lm-mod-hidden)"
 STATE = """panel => {
     const of = (selector) => [...panel.querySelectorAll(selector)];
     const kind = (name) => of(`.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.${name}"]`);
+    const number = (cell) => /^([-+]?[\\d.,]+( \\[.*\\])?|NA)$/.test(cell.textContent);
+    const columns = (body) => [...body.rows[0]?.cells ?? []].map((_, at) => [...body.rows].map(row => row.cells[at]));
     const light = (colour) => colour.match(/[\\d.]+/g).slice(0, 3).map(Number)
         .map(c => c / 255).map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
         .reduce((sum, c, at) => sum + c * [0.2126, 0.7152, 0.0722][at], 0);
@@ -32,7 +34,8 @@ STATE = """panel => {
         return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
     };
     return {
-        prompts: of(".jp-CodeCell .jp-InputPrompt").map(prompt => prompt.textContent),
+        prompts: of(".jp-CodeCell").map(  // code that is folded away has no prompt but its output's
+            cell => [...cell.querySelectorAll(".jp-InputPrompt, .jp-OutputPrompt")].map(p => p.textContent).find(t => t) ?? ""),
         idle: panel.querySelector(".jp-Notebook-ExecutionIndicator")?.dataset.status === "idle",
         errors: kind("error").map(output => output.textContent),
         stderr: kind("stderr").map(output => output.textContent),
@@ -41,8 +44,8 @@ STATE = """panel => {
         sideways: of(".jp-OutputArea-output, .jp-MarkdownOutput, .jp-WindowedPanel-outer")
             .filter(box => box.scrollWidth > box.clientWidth + 1)
             .map(box => `${box.scrollWidth} px in ${box.clientWidth}: ${box.textContent.slice(0, 80)}`),
-        numbers: of(".jp-RenderedHTML td").filter(cell => /^-?[\\d.,]+$/.test(cell.textContent))
-            .map(cell => getComputedStyle(cell).textAlign),
+        numbers: of(".jp-RenderedHTML tbody").flatMap(body => columns(body).filter(column => column.every(number)))
+            .flat().map(cell => getComputedStyle(cell).textAlign),
         faint: of(".jp-OutputArea-output :is(td, th, p, li, code, pre), .jp-MarkdownOutput :is(p, li, code)")
             .filter(text => contrast(text) < 4.5).map(text => text.textContent),
     };

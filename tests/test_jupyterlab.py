@@ -50,7 +50,7 @@ def looked(tmp_path_factory):
 
 
 def look(page, server, notebook):
-    """The state after Run All, in both themes and at both widths, and the values its progress bars had."""
+    """The state after Run All in both themes and at both widths, and the values its progress bars had."""
     panel, shown = lab.open_notebook(page, server, notebook), {}
     panel.evaluate(lab.WATCH_BARS)
     lab.run_all(page)
@@ -74,8 +74,9 @@ def of_all(looked, key):
 def test_every_cell_runs_and_nothing_is_printed_to_stderr(looked):
     assert set(looked[0]) == {(path.stem, backbone) for path, backbone in RUNS}
     for prompts in of_all(looked, "prompts").values():
-        assert [prompt.strip("[]:") for prompt in prompts] == [str(n + 1) for n in range(len(prompts))]
-    assert not of_all(looked, "errors") and not of_all(looked, "stderr")
+        assert all(prompt in ("", f"[{n}]:") for n, prompt in enumerate(prompts, 1)) and prompts[-1], prompts
+    assert not of_all(looked, "errors")
+    assert not of_all(looked, "stderr")
 
 
 def test_figures_are_sharp_and_opaque(looked):
