@@ -93,7 +93,8 @@ def _read(table: Path) -> pd.DataFrame:
     except UnicodeDecodeError:
         encoding = "cp1252"
     text = read_text(table, table.name, encoding).rename(columns=lambda name: str(name).strip())
-    return text.apply(lambda column: column.str.strip()).replace("", None)
+    text = text.apply(lambda column: column.str.strip())
+    return text.mask(text == "")
 
 
 def _present(text: pd.DataFrame, names: tuple[str, ...]) -> list[str]:
