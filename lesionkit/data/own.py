@@ -7,6 +7,7 @@ those of the releases (`matching.py`).
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -102,6 +103,11 @@ def _present(text: pd.DataFrame, names: tuple[str, ...]) -> list[str]:
     return [column for name in names for column in text if key(column) == key(name)]
 
 
+def _first(text: pd.DataFrame, columns: list[str]) -> pd.Series | None:
+    """The first filled cell of each row; None without a column."""
+    return reduce(pd.Series.fillna, (text[column] for column in columns)) if columns else None
+
+
 def _rows(text: pd.DataFrame, columns: Mapping[str, list[str]], how: TableMapping, file: str) -> pd.DataFrame:
     """A row a row of the table: image, source_dx and what else is known, `line`; raises DataError for what must be there."""
     there = f"The table has {', '.join(text)}."
@@ -112,8 +118,7 @@ def _rows(text: pd.DataFrame, columns: Mapping[str, list[str]], how: TableMappin
         raise DataError.about("no column of images", file, f"{MAP_IT} {there}")
     if len(columns["label"]) > 1 and "label" not in how.own:
         raise DataError.about("several columns of labels", file, f"{', '.join(columns['label'])}: name one in a mapping.")
-    first = {fact: text[found].bfill(axis=1).iloc[:, 0] if found else None for fact, found in columns.items()}
-    facts = {COLUMNS.get(fact, fact): values for fact, values in first.items()}
+    facts = {COLUMNS.get(fact, fact): _first(text, found) for fact, found in columns.items()}
     rows = pd.DataFrame(facts, index=text.index).astype(TEXT)
     if not columns["label"]:
         hot = [column for column in text if key(column) in how.labels or key(column) == "unk"]
