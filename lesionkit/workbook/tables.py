@@ -9,7 +9,7 @@ from pandas.api.types import is_bool_dtype, is_float_dtype, is_integer_dtype, is
 from pandas.io.formats.style import Styler
 
 MISSING = "NA"
-ROWS = 60  # of a table in a notebook; the file has all
+LONG, ROWS = 50, 20  # of a table with more rows than LONG a notebook shows the first ROWS; the file has all
 CELLS = "text-align: right; vertical-align: top; padding: 0.3em 0.5em; font-variant-numeric: tabular-nums"
 
 
@@ -48,13 +48,13 @@ def latex(table: pd.DataFrame, digits: int = 3) -> str:
 
 
 def as_html(table: pd.DataFrame) -> str:
-    """`table` for a notebook: numbers right and under each other, text left, its first ROWS rows.
+    """`table` for a notebook: numbers right and under each other, text left; of a long table the first rows.
 
     Names may break at their underscores and no colour is set, so that it fits a narrow window and any theme; what is
     still too wide scrolls in a box of its own.
     """
     counted = table.index.names == [None] and is_integer_dtype(table.index)  # row numbers say nothing
-    part = table.head(ROWS).reset_index(drop=counted)
+    part = (table if len(table) <= LONG else table.head(ROWS)).reset_index(drop=counted)
     style = Styler(part, precision=3, thousands=",", na_rep=MISSING, uuid=f"{zlib.crc32(table.to_csv().encode()):x}",
                    cell_ids=False).hide(axis="index").format_index(_breakable, axis="columns")  # fmt: skip
     style.set_table_attributes('class="dataframe"').set_table_styles([{"selector": "th, td", "props": CELLS}])
@@ -67,7 +67,7 @@ def as_html(table: pd.DataFrame) -> str:
         if not number and not column.dropna().astype(str).str.match(rf"[-+\d]|{MISSING}\b").all():
             left = [{"selector": "", "props": "text-align: left"}]
             style.set_table_styles({name: left}, overwrite=False)
-    cut = f"<p>The first {ROWS} of {len(table):,} rows.</p>" if len(table) > ROWS else ""
+    cut = f"<p>The first {ROWS} of {len(table):,} rows.</p>" if len(table) > len(part) else ""
     return f'<div style="overflow-x: auto">{style.to_html()}{cut}</div>'
 
 

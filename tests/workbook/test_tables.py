@@ -49,5 +49,6 @@ def test_labels_of_rows_are_shown_and_their_numbers_are_not():
 
 
 def test_of_a_long_table_the_first_rows_are_shown():
+    assert tables.as_html(pd.DataFrame({"n": range(tables.LONG)})).count("<tr>") == 1 + tables.LONG
     text = tables.as_html(pd.DataFrame({"n": range(1000)}))
     assert text.count("<tr>") == 1 + tables.ROWS and f"The first {tables.ROWS} of 1,000 rows" in text
