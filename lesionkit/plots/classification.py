@@ -83,7 +83,7 @@ def plot_roc(y: np.ndarray, p: np.ndarray, *, ax: Axes | None = None) -> Axes:
             color=CLASS_COLOURS[row["class"]],
             linestyle=DASHES[k],
         )
-    ax.legend(title="class: AUC", loc="lower right")
+    ax.legend(title="class: AUC", loc="upper left", bbox_to_anchor=(1, 1))
     return ax
 
 
@@ -113,7 +113,7 @@ def plot_melanoma_roc(predictions: pd.DataFrame, *, split: str = "test", ax: Axe
         mel = metrics.per_class(y, p).loc[metrics.MELANOMA]
         _roc(ax, y == metrics.MELANOMA, p[:, metrics.MELANOMA], mel["auc"], model_label(name), **_line(name))
         ax.plot(1 - mel["specificity"], mel["recall"], "o", color=model_colour(name), markeredgecolor="white")
-    ax.legend(title="model: melanoma AUC", loc="lower right")
+    ax.legend(title="model: melanoma AUC", loc="upper left", bbox_to_anchor=(1, 1))
     return ax
 
 
