@@ -236,15 +236,15 @@ def _arrays(predictions: pd.DataFrame, split: str) -> list[tuple[str, np.ndarray
     return [(name, table_of.targets(rows), table_of.probabilities(rows)) for name, rows in tables.items()]
 
 
-def _unit_axes(ax: Axes | None, xlabel: str, ylabel: str, width: float = 6.4) -> Axes:
-    ax = axes(ax, 4.2, width)
+def _unit_axes(ax: Axes | None, xlabel: str, ylabel: str) -> Axes:
+    ax = axes(ax, 4.2, width=6.4)
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=xlabel, ylabel=ylabel, aspect="equal")
     ax.grid(True)
     return ax
 
 
 def _roc_axes(ax: Axes | None) -> Axes:
-    ax = _unit_axes(ax, "1 − specificity", "sensitivity", width=4.6)
+    ax = _unit_axes(ax, "1 − specificity", "sensitivity")
     ax.plot([0, 1], [0, 1], color="#AAAAAA", linewidth=0.8)
     return ax
 
