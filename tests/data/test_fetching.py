@@ -252,7 +252,7 @@ def test_an_archive_that_would_leave_the_folder_is_not_unpacked(site, call, tmp_
     assert code == 1 and "would leave the folder" in err and not list(tmp_path.rglob("evil*"))
 
 
-@pytest.mark.parametrize("name", ["../HAM10000_metadata", "/tmp/HAM10000_metadata", ".HAM10000_metadata", "a\\HAM10000_metadata"])
+@pytest.mark.parametrize("name", ["../HAM10000_metadata", "/HAM10000_metadata", ".HAM10000_metadata", "a\\HAM10000_metadata"])
 def test_a_server_cannot_name_a_file_outside_the_folder(site, call, tmp_path, name):
     table = {"originalFileFormat": "text/csv", "originalFileName": name}
     others = [(f"HAM10000_images_part_{i}.zip", i, b"", {}) for i in (1, 2)]

@@ -52,14 +52,14 @@ def test_the_leavings_of_macos_stay_packed(tmp_path, folder):
     assert below(folder) == FILES
 
 
-@pytest.mark.parametrize("name", ["../out.jpg", "release/../../out.jpg", "/tmp/out.jpg", "release/..", "..", "C:/out.jpg", "C:out.jpg",
+@pytest.mark.parametrize("name", ["../out.jpg", "release/../../out.jpg", "/out.jpg", "release/..", "..", "C:/out.jpg", "C:out.jpg",
                                   "..\\out.jpg", "\\\\host\\out.jpg", "release\\..\\..\\out.jpg"])  # fmt: skip
 def test_no_path_leaves_the_folder(tmp_path, folder, name):
     archive = packed(tmp_path / "release.zip", FILES | {name: b"out"})
     before = below(tmp_path)
     with pytest.raises(UnpackError, match="would leave the folder"):
         unpack(archive, folder)
-    assert below(tmp_path) == before and not os.path.exists("/tmp/out.jpg")
+    assert below(tmp_path) == before and not os.path.exists("/out.jpg")
 
 
 def test_a_name_with_a_zero_byte_is_refused(tmp_path, folder):
