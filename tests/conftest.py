@@ -13,3 +13,14 @@ def real_data() -> Path:
     if not (folder / "isic84").is_dir():
         pytest.skip(f"no real images at {folder}: set LESIONKIT_DATA to test on them")
     return folder
+
+
+@pytest.fixture(scope="session")
+def program():
+    """The path of a Chromium, Chrome or Edge of this machine, as the report's PDF finds it."""
+    from lesionkit.workbook.page import pdf
+
+    try:
+        return pdf.browser()
+    except pdf.NoBrowser:
+        pytest.skip("no browser on this machine: install Chromium, Chrome or Edge")

@@ -3,7 +3,6 @@
 import json
 import os
 import secrets
-import shutil
 import subprocess
 import sys
 import time
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 QUIET = {"fetchNews": "false", "checkForUpdates": False}  # or a question covers a corner
 SHOWN = ".jp-NotebookPanel:not(.lm-mod-hidden)"
 STATE = """panel => {
@@ -56,11 +54,6 @@ WATCH_BARS = """panel => {
         bar => bar.clientWidth && window.bars.push(bar.value));
     new MutationObserver(look).observe(panel, {childList: true, subtree: true});
 }"""
-
-
-def browser() -> str | None:
-    """The path of a Chromium or Chrome of this machine; None: there is none."""
-    return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 @dataclass

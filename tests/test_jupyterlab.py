@@ -10,10 +10,7 @@ from PIL import Image
 from test_notebooks import NOTEBOOKS, TINY
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no browser is driven without playwright")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not lab.browser(), reason=f"no browser: none of {', '.join(lab.BROWSERS)} is installed"),
-]
+pytestmark = pytest.mark.slow
 BACKBONES = ("baseline_cnn", "test_resnet")  # of TINY
 RUNS = [(path, backbone) for path in NOTEBOOKS for backbone in (BACKBONES if path.stem.startswith("02_") else ("",))]
 WIDTHS = (1400, 1000)
@@ -30,14 +27,14 @@ def write_copy(source: Path, target: Path, study: Path, backbone: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def looked(tmp_path_factory):
+def looked(tmp_path_factory, program):
     """What each notebook showed after Run All, by its name and backbone; and the folder of the outputs."""
     scratch, seen = tmp_path_factory.mktemp("lab"), {}
     root = scratch / "files"
     (root / "notebooks").mkdir(parents=True)
     (root / "tiny.toml").write_text(TINY.replace("folds = 3", "folds = 3\nepochs = 6"))  # a while, to see the bar
     with lab.served(root, scratch) as server, playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=lab.browser(), args=["--no-sandbox", "--disable-gpu"])
+        chromium = driver.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
         for path, backbone in RUNS:
             write_copy(path, root / "notebooks" / path.name, root / "tiny.toml", backbone)
             page = chromium.new_page(viewport={"width": 1400, "height": 1000})

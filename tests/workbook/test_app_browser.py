@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 
@@ -46,10 +45,9 @@ def url(place):
 
 
 @pytest.fixture
-def browser(url):
+def browser(url, program):
     """A page of the browser that shows the application, and every address that it has asked for."""
     api = pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install playwright")
-    program = shutil.which("chromium") or pytest.skip("no chromium on the path")
     with api.sync_playwright() as playwright:
         window = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
         page = window.new_page()

@@ -13,14 +13,6 @@ NARROW, WIDE = 390, 1400
 
 
 @pytest.fixture(scope="module")
-def program():
-    try:
-        return pdf.browser()
-    except pdf.NoBrowser as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="module")
 def page(tmp_path_factory):
     given = books.write_study(tmp_path_factory.mktemp("page"))
     run = Run.open(given["study"], "03_ensemble", data=given["data"], out=given["out"])
