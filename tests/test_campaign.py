@@ -10,7 +10,7 @@ import pytest
 from sklearn import metrics as sk
 
 from lesionkit.data.records import CLASSES
-from lesionkit.workbook.artifacts import file_hash, read_manifest
+from lesionkit.workbook.manifest import file_hash, read_manifest
 
 pytestmark = pytest.mark.slow
 

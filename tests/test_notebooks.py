@@ -20,7 +20,8 @@ from lesionkit.cli import validation
 from lesionkit.data import phantoms
 from lesionkit.data.records import CLASSES
 from lesionkit.workbook import evaluation, pipeline
-from lesionkit.workbook.artifacts import MissingInput, file_hash, read_manifest
+from lesionkit.workbook.artifacts import MissingInput
+from lesionkit.workbook.manifest import file_hash, read_manifest
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -13,7 +13,16 @@ import pandas as pd
 
 from lesionkit.data.listing import Listing, from_one_hot, image_ids, list_folder, read_table
 from lesionkit.data.matching import Rows, match_images, one_row_an_image
-from lesionkit.data.records import CONFIRMATION, DATASETS, HAM10000, INDEX_COLUMNS, TEXT, DataError, Record, problem_table
+from lesionkit.data.records import (
+    CONFIRMATION,
+    DATASETS,
+    HAM10000,
+    INDEX_COLUMNS,
+    TEXT,
+    DataError,
+    Record,
+    problem_table,
+)
 
 
 @dataclass(frozen=True)

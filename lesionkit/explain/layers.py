@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from itertools import product
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from lesionkit.learning.backbones import Backbone

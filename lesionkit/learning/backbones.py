@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import timm
 import torch
-from torch import nn
 
 CLASS_ATTENTION = ("blocks_token_only", "cls_attn_blocks", "post_network")  # where CaiT, XCiT and VOLO hear of patches
 

@@ -171,7 +171,8 @@ def _finish(
         return finished(folder)
     best = journal.history[journal.best_epoch()]
     config = {
-        "backbone": name, "weights": journal.chosen["weights"], "classes": list(CLASSES), "parameters": sum(p.numel() for p in model.parameters()),
+        "backbone": name, "weights": journal.chosen["weights"], "classes": list(CLASSES),
+        "parameters": sum(p.numel() for p in model.parameters()),
         "normalisation": backbones.normalisation(name), "best_epoch": best["epoch"],
         "best_balanced_accuracy": best["balanced_accuracy"], "fingerprint": made_from, "study": asdict(study),
         "made_with": {"torch": torch.__version__, "timm": timm.__version__, "device": device, "machine": platform.machine(),

@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import LogFormatter
 
 from lesionkit.data.records import CLASSES
-from lesionkit.plots.classification import MARKERS
+from lesionkit.plots.boards import MARKERS
 from lesionkit.plots.style import (
     CLASS_COLOURS,
     axes,

@@ -144,6 +144,14 @@ def panels(plot: Callable[..., Axes], by_split: Mapping[str, Any], height: float
     return figure
 
 
+def unit_axes(ax: Axes | None, xlabel: str, ylabel: str) -> Axes:
+    """Square axes from 0 to 1 both ways, with a grid."""
+    ax = axes(ax, 4.2, width=6.4)
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=xlabel, ylabel=ylabel, aspect="equal")
+    ax.grid(True)
+    return ax
+
+
 def unavailable(ax: Axes | None, reason: str) -> Axes:
     """Axes that say why there is nothing to draw."""
     ax = axes(ax, 1.2)

@@ -1,6 +1,5 @@
 """The folder of a run, `outputs/<study>/`, and the only code that writes figures, tables and their manifest there."""
 
-import hashlib
 import json
 import textwrap
 from collections.abc import Callable, Iterable
@@ -9,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -20,11 +18,11 @@ from lesionkit.data.phantoms import VERSION as PHANTOMS
 from lesionkit.evidence import predictions
 from lesionkit.study import Study
 from lesionkit.workbook import hosts, showing, tables
+from lesionkit.workbook.manifest import file_hash, update_manifest
 from lesionkit.writing import write_atomically
 
 SYNTHETIC = "Synthetic images (phantoms): not evidence about skin"
 LEAKY = "Split by image: lesions stand on both sides, and internal figures are inflated"
-
 
 IDS = ("image_id", "lesion_id", "group_id", "source_dx")  # text, also where they look like numbers
 SEES_IMAGES = ("01", "02", "05")  # numbers of notebooks
@@ -263,23 +261,3 @@ def saved_study(folder: Path) -> Study:
     settings = json.loads(file.read_text())
     known = {key: settings[key] for key in Study.__dataclass_fields__ if key in settings}
     return Study(**{key: tuple(value) if isinstance(value, list) else value for key, value in known.items()})
-
-
-def update_manifest(folder: Path, section: str, entries: dict[str, Any]) -> None:
-    """Lay `entries` over a section of manifest.json, one writer at a time."""
-    with FileLock(folder / ".manifest.lock"):
-        manifest = read_manifest(folder)
-        manifest[section] = dict(sorted((manifest[section] | entries).items()))
-        write_atomically(folder / "manifest.json", lambda path: path.write_text(json.dumps(manifest, indent=1)))
-
-
-def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
-    """manifest.json: `artifacts` by path, `steps` by name, `environments` of steps by hash; empty where there is none."""
-    file = folder / "manifest.json"
-    return {"artifacts": {}, "environments": {}, "steps": {}} | (json.loads(file.read_text()) if file.exists() else {})
-
-
-def file_hash(path: Path) -> str:
-    """BLAKE2b of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -15,7 +15,8 @@ from lesionkit.explain.files import Explanation, explained
 from lesionkit.learning import inference
 from lesionkit.plots.explanations import plot_cam_panel
 from lesionkit.study import Study
-from lesionkit.workbook.artifacts import caveat, saved_study, write_atomically
+from lesionkit.workbook.artifacts import caveat, saved_study
+from lesionkit.writing import write_atomically
 
 
 def explain_files(run: Path, files: Sequence[Path], out: Path, method: str = "gradcam",

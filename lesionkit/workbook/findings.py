@@ -16,7 +16,8 @@ def findings(run: Run) -> str:
     Intervals are 95 %, over lesions.
     """
     makers = {"02b": "02b_controls", "03": "03_ensemble", "03b": "03b_melanoma", "03c": "03c_calibration",
-              "04": "04_external_validation", "04b": "04b_shift", "05b": "05b_faithfulness", "05c": "05c_sanity", "05d": "05d_shortcuts"}  # fmt: skip
+              "04": "04_external_validation", "04b": "04b_shift",
+              "05b": "05b_faithfulness", "05c": "05c_sanity", "05d": "05d_shortcuts"}  # fmt: skip
 
     def table(name: str) -> pd.DataFrame:
         return run.saved_table(makers[name.split("_")[0]], name)

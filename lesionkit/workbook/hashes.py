@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lesionkit.workbook.artifacts import file_hash, write_atomically
+from lesionkit.workbook.manifest import file_hash
+from lesionkit.writing import write_atomically
 
 MANY = 5000  # files that take long enough to say so
 

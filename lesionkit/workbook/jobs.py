@@ -11,8 +11,9 @@ import lesionkit
 from lesionkit import sources
 from lesionkit.study import StudyError
 from lesionkit.workbook import cluster, fold, graph, steps
-from lesionkit.workbook.artifacts import SEES_IMAGES, read_manifest
+from lesionkit.workbook.artifacts import SEES_IMAGES
 from lesionkit.workbook.graph import Job
+from lesionkit.workbook.manifest import read_manifest
 from lesionkit.workbook.staleness import Step
 from lesionkit.workbook.steps import Command, RunError
 from lesionkit.workbook.watching import Board

@@ -9,7 +9,8 @@ from filelock import FileLock, Timeout
 
 from lesionkit.study import StudyError
 from lesionkit.workbook import graph, staleness
-from lesionkit.workbook.artifacts import SEES_IMAGES, Run, read_manifest
+from lesionkit.workbook.artifacts import SEES_IMAGES, Run
+from lesionkit.workbook.manifest import read_manifest
 from lesionkit.workbook.staleness import Place, State, Step
 from lesionkit.workbook.steps import (
     NOTEBOOKS,

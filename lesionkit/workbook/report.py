@@ -19,12 +19,14 @@ from PIL import Image
 import lesionkit
 from lesionkit.study import Study
 from lesionkit.workbook import provenance
-from lesionkit.workbook.artifacts import caveat, file_hash, read_manifest, update_manifest, write_atomically
+from lesionkit.workbook.artifacts import caveat
+from lesionkit.workbook.manifest import file_hash, read_manifest, update_manifest
 from lesionkit.workbook.page import tables
 from lesionkit.workbook.page.script import SCRIPT
 from lesionkit.workbook.page.style import STYLE
 from lesionkit.workbook.page.template import PAGE
 from lesionkit.workbook.staleness import Step
+from lesionkit.writing import write_atomically
 
 LEADING = ("06_findings", "06_model_card", "06_leaderboard")  # files that the page begins with
 BOARD = ("balanced_accuracy", "macro_f1", "macro_auc", "melanoma_sensitivity")  # of the leaderboard at its beginning

@@ -18,9 +18,11 @@ import lesionkit
 from lesionkit import study as studies
 from lesionkit.study import Study, StudyError
 from lesionkit.workbook import energy, provenance, report, staleness
-from lesionkit.workbook.artifacts import file_hash, images_folder, read_manifest, update_manifest, write_atomically
+from lesionkit.workbook.artifacts import images_folder
 from lesionkit.workbook.hashes import Hashes, short_hash
+from lesionkit.workbook.manifest import file_hash, read_manifest, update_manifest
 from lesionkit.workbook.staleness import Place, Step
+from lesionkit.writing import write_atomically
 
 NOTEBOOKS = Path(lesionkit.__file__).parents[1] / "notebooks"
 TEMPLATE = "02_"  # runs once a backbone
@@ -155,7 +157,10 @@ def _alone(folder: Path, step: Step, watch: bool) -> Iterator[None]:
 def _make(step: Step, place: Place, parameters: Mapping[str, Any], steps: list[Step], watch: bool) -> None:
     if step is REPORT:
         return report.write(place.study, place.folder, steps[:-1])
-    from lesionkit.workbook import execution, watching  # papermill takes two seconds to load: only where a notebook is run
+    from lesionkit.workbook import (  # papermill takes two seconds to load: only where a notebook is run
+        execution,
+        watching,
+    )
 
     target = place.folder / "notebooks" / f"{step.id}.ipynb"
     progress = place.folder / "models" / step.backbone / "progress.json"

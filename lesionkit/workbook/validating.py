@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from lesionkit.data import duplicates, frames, own, pixels, readers, splits
@@ -20,8 +19,10 @@ from lesionkit.data.store import Rows
 from lesionkit.evidence import predictions
 from lesionkit.learning import extras, inference
 from lesionkit.workbook import evaluation
-from lesionkit.workbook.artifacts import SYNTHETIC, Run, file_hash, write_atomically
+from lesionkit.workbook.artifacts import SYNTHETIC, Run
 from lesionkit.workbook.hashes import short_hash
+from lesionkit.workbook.manifest import file_hash
+from lesionkit.writing import write_atomically
 
 LEFT_OUT = ("several images for a row", "row without label", "label not one-hot", "label of no class",
             "several rows for an image", "row without image", "unreadable image")  # fmt: skip

@@ -21,8 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lesionkit.data import IMAGES
-from lesionkit.data import pixels
+from lesionkit.data import IMAGES, pixels
 from lesionkit.data.records import CLASSES
 from lesionkit.learning import training
 from lesionkit.learning.callbacks import Journal

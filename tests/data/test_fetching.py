@@ -1,111 +1,19 @@
 """`lesionkit data fetch`, from a local server in place of ISIC's storage and Harvard Dataverse."""
 
-import functools
 import hashlib
 import io
 import json
 import os
-import random
 import sys
 import types
-import zipfile
 import zlib
 
 import pytest
-from filelock import FileLock
-from PIL import Image
 
-from lesionkit import cli
 from lesionkit.cli.fetching import Progress
-from lesionkit.data import checking, downloading, fetching, masks, releases
+from lesionkit.data import checking, downloading, masks, releases
 
-from .releases import HAM_HEADER, HAM_ROWS, ISIC_LABELS, ham_names, one_hot
-from .server import Site, Stored, serving
-
-API = "/api/datasets/:persistentId/?persistentId=doi:10.7910/DVN/DBW86T"
-TABLE = "\n".join([HAM_HEADER, *HAM_ROWS]).encode()
-
-
-def image():
-    file = io.BytesIO()
-    Image.frombytes("RGB", (64, 48), random.Random(3).randbytes(64 * 48 * 3)).save(file, "jpeg")
-    return file.getvalue()
-
-
-def packed(**files):
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as bundle:
-        for name, content in files.items():
-            bundle.writestr(name, content)
-    return archive.getvalue()
-
-
-def images(folder, *names):
-    return packed(**{folder + name: image() for name in names})
-
-
-def listed(files):
-    """What Dataverse's API says of files: (label, id, body, more)."""
-    entries = [
-        {"label": label, "restricted": False, "dataFile": {
-            "id": number, "filename": label, "filesize": len(body), "md5": hashlib.md5(body).hexdigest(), **more}}
-        for label, number, body, more in files
-    ]  # fmt: skip
-    return Stored(json.dumps({"status": "OK", "data": {"latestVersion": {"files": entries}}}).encode())
-
-
-def dataverse():
-    table = {"originalFileFormat": "text/csv", "originalFileName": "HAM10000_metadata", "originalFileSize": len(TABLE),
-             "filesize": 7, "md5": "0" * 32}  # fmt: skip
-    mask = "HAM10000_segmentations_lesion_tschandl"
-    files = [
-        ("HAM10000_metadata.tab", 1, TABLE, table),
-        ("HAM10000_images_part_1.zip", 2, images("", *ham_names(1, 2)), {}),
-        ("HAM10000_images_part_2.zip", 3, images("", *ham_names(3, 4)), {}),
-        (f"{mask}.zip", 4, packed(**{f"{mask}/ISIC_0000001_segmentation.png": b"png", f"__MACOSX/{mask}/._x.png": b"x"}), {}),
-    ]
-    bodies = {f"/api/access/datafile/{number}" + "?format=original" * bool(more): Stored(body) for _, number, body, more in files}
-    return {API: listed(files)} | bodies
-
-
-def isic2019():
-    labels = [",".join(["image", *ISIC_LABELS]), *(one_hot(f"ISIC_{i:07}", "MEL") for i in (1, 2))]
-    return {
-        "/2019/ISIC_2019_Training_GroundTruth.csv": Stored("\n".join(labels).encode()),
-        "/2019/ISIC_2019_Training_Metadata.csv": Stored(b"image,age_approx,anatom_site_general,lesion_id,sex\n"
-                                                        b"ISIC_0000001,30,,HAM_1,male\nISIC_0000002,30,,BCN_2,male\n"),
-        "/2019/ISIC_2019_Training_Input.zip": Stored(images("ISIC_2019_Training_Input/", *ham_names(1, 2))),
-    }  # fmt: skip
-
-
-@pytest.fixture
-def site(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(downloading, "Client", functools.partial(downloading.Client, sleep=lambda seconds: None))
-    with serving(Site(dataverse() | isic2019())) as site:
-        for host in releases.HOSTS:
-            monkeypatch.setitem(releases.HOSTS, host, site.address)
-        yield site
-
-
-@pytest.fixture
-def call(capsys):
-    """Call `lesionkit data fetch`; returns its exit code, stdout and stderr."""
-
-    def call(*args):
-        with pytest.raises(SystemExit) as left:
-            cli.main(["data", "fetch", *map(str, args)])
-        return (left.value.code or 0, *capsys.readouterr())
-
-    return call
-
-
-def below(folder):
-    return sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file() and not f.name.startswith("."))
-
-
-HAM = [f"HAM10000_images_part_{part}/ISIC_{i:07}.jpg" for part, i in ((1, 1), (1, 2), (2, 3), (2, 4))]
-HAM += ["HAM10000_metadata", "fetched.json"]
+from .published import API, HAM, TABLE, below, image, isic2019
 
 
 def test_ham10000_arrives_as_the_readers_want_it(site, call, tmp_path):
@@ -208,89 +116,6 @@ def test_by_hand_from_isic_without_a_network(site, call, tmp_path, monkeypatch):
         (tmp_path / path.rpartition("/")[2]).write_bytes(file.body)
     assert call("isic2019", "--to", tmp_path)[0] == 0
     assert len(checking.check(tmp_path).readings[0].index) == 2
-
-
-@pytest.mark.parametrize("spoil", [lambda body: body[:-9], lambda body: body[:-1] + bytes([body[-1] ^ 1])])
-def test_a_file_put_there_that_is_not_the_published_one_is_named_and_kept(site, call, tmp_path, spoil):
-    mine = spoil(site.files["/api/access/datafile/2"].body)
-    (tmp_path / "HAM10000_images_part_1.zip").write_bytes(mine)
-    code, _, err = call("ham10000", "--to", tmp_path)
-    assert code == 1 and "HAM10000_images_part_1.zip has " in err and "published" in err and "Move or delete it" in err
-    assert (tmp_path / "HAM10000_images_part_1.zip").read_bytes() == mine
-
-
-def test_wrong_bytes_from_dataverse_are_found_by_their_md5(site, call, tmp_path):
-    file = site.files["/api/access/datafile/3"]
-    site.files["/api/access/datafile/3"] = Stored(bytes(len(file.body)))
-    code, _, err = call("ham10000", "--to", tmp_path)
-    assert code == 1 and "HAM10000_images_part_2.zip did not come: it came twice, and its MD5 is" in err
-    assert below(tmp_path) == [*HAM[:2], *HAM[4:]]  # the others are in place, and noted
-
-
-def test_wrong_bytes_from_isic_are_found_by_the_archive(site, call, tmp_path):
-    path = "/2019/ISIC_2019_Training_Input.zip"
-    body = bytearray(site.files[path].body)
-    body[len(body) // 2] ^= 1
-    site.files[path] = Stored(bytes(body))
-    code, _, err = call("isic2019", "--to", tmp_path)
-    assert code == 1 and "ISIC_2019_Training_Input.zip is broken" in err and "Delete it and give the same command again" in err
-    (tmp_path / "ISIC_2019_Training_Input.zip").unlink()
-    site.files[path] = isic2019()[path]
-    assert call("isic2019", "--to", tmp_path)[0] == 0
-
-
-def test_a_length_that_is_too_short_is_found_by_the_archive(site, call, tmp_path):
-    site.at = "/2019/.*zip"
-    site.faults.extend([{"no_range": True, "headers": {"Content-Length": "500"}}] * 2)  # asked for the size, and for the file
-    code, _, err = call("isic2019", "--to", tmp_path)
-    assert code == 1 and "is broken" in err and not (tmp_path / "ISIC_2019_Training_Input").exists()
-
-
-def test_an_archive_that_would_leave_the_folder_is_not_unpacked(site, call, tmp_path):
-    site.files["/2019/ISIC_2019_Training_Input.zip"] = Stored(packed(**{"../../evil.jpg": b"x"}))
-    code, _, err = call("isic2019", "--to", tmp_path / "a" / "b")
-    assert code == 1 and "would leave the folder" in err and not list(tmp_path.rglob("evil*"))
-
-
-@pytest.mark.parametrize("name", ["../HAM10000_metadata", "/HAM10000_metadata", ".HAM10000_metadata", "a\\HAM10000_metadata"])
-def test_a_server_cannot_name_a_file_outside_the_folder(site, call, tmp_path, name):
-    table = {"originalFileFormat": "text/csv", "originalFileName": name}
-    others = [(f"HAM10000_images_part_{i}.zip", i, b"", {}) for i in (1, 2)]
-    site.files[API] = listed([("HAM10000_metadata.tab", 1, TABLE, table), *others])
-    code, _, err = call("ham10000", "--to", tmp_path)
-    assert code == 1 and "leads out of a folder" in err and list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(("answer", "message"), [
-    (b"<html>maintenance", "something else than JSON"), (b'{"status": "ERROR"}', "a form that is not known"), (b"[]", "not known"),
-    (listed([]).body, "no longer lists HAM10000_metadata.tab, HAM10000_images_part_1.zip"),
-])  # fmt: skip
-def test_what_dataverse_says_otherwise_is_said(site, call, tmp_path, answer, message):
-    site.files[API] = Stored(answer)
-    code, _, err = call("ham10000", "--to", tmp_path / "new")
-    assert code == 1 and message in err and "By hand" in err and not (tmp_path / "new").exists()
-
-
-def test_too_full_a_disk_is_said_before_anything_is_fetched(site, call, tmp_path, monkeypatch):
-    monkeypatch.setattr(fetching, "free_bytes", lambda folder: 1000)
-    code, _, err = call("isic2019", "--to", tmp_path)
-    assert code == 1 and "1.0 kB free, about" in err and "Make room" in err and below(tmp_path) == []
-
-
-def test_the_room_needed_is_that_of_all_and_of_the_largest_archive(site, tmp_path):
-    release = releases.RELEASES["isic2019"]
-    client = downloading.Client()
-    plan = fetching.plan(release, release.source(""), tmp_path, client, lambda *now: None)
-    sizes = {path: file.size for path, file in isic2019().items()}
-    assert plan.needed == sum(sizes.values()) + sizes["/2019/ISIC_2019_Training_Input.zip"]
-    (tmp_path / "ISIC_2019_Training_Input.zip.part").write_bytes(bytes(100))
-    assert plan.needed == sum(sizes.values()) + sizes["/2019/ISIC_2019_Training_Input.zip"] - 100
-
-
-def test_only_one_fetch_works_in_a_folder(site, call, tmp_path):
-    with FileLock(tmp_path / ".fetch.lock"):
-        code, _, err = call("isic2019", "--to", tmp_path)
-    assert code == 1 and "another fetch is at work" in err and below(tmp_path) == []
 
 
 @pytest.mark.parametrize(("answer", "args", "comes"), [("y\n", [], True), ("n\n", [], False), ("", ["--yes"], True)])

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 from lesionkit.explain import faithfulness
 from lesionkit.explain.faithfulness import areas, centre_map, curves, method_scores, others, pictures, scores
 
-from .corners import N, SIZE, STEPS, TARGETS, corner_map, corner_p, grey_p, noise, random_maps, toy
+from .corners import SIZE, STEPS, TARGETS, N, corner_map, corner_p, grey_p, noise, random_maps, toy
 
 LESIONS = ["a", "b", "c"]
 QUARTERS = [np.s_[:8, :8], np.s_[:8, 8:], np.s_[8:, 8:], np.s_[8:, :8]]  # clockwise

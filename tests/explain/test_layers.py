@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from lesionkit.explain.cams import cam_maps
 from lesionkit.explain.layers import FEWEST_POSITIONS, as_found, as_grid, cam_layer, on_image, recorded
-from lesionkit.learning.backbones import BACKBONES, Backbone, backbone
+from lesionkit.learning.backbones import BACKBONES, backbone
 from lesionkit.learning.baseline import BaselineCNN
 
 SWIN = "swin_tiny_patch4_window7_224"

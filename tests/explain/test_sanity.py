@@ -193,7 +193,8 @@ def table(alike, null, itself=1.0, clusters=None, **columns):
     alike = np.atleast_2d(np.asarray(alike, float))
     n, twins = alike.shape
     common = {"method": "m", "randomised": "", "share": 0.0, "ssim": 0.5, "other_ssim": 0.2,
-              "image": np.arange(n), "unsigned": 0.3, "other_unsigned": 0.25, "empty": 0.0, "cluster": np.arange(n) if clusters is None else clusters}  # fmt: skip
+              "image": np.arange(n), "unsigned": 0.3, "other_unsigned": 0.25, "empty": 0.0,
+              "cluster": np.arange(n) if clusters is None else clusters}  # fmt: skip
     parts = [pd.DataFrame(common | {"stage": 0, "twin": 0, "rank_correlation": itself, "other_rank_correlation": null})]
     end = {"stage": 2, "other_rank_correlation": 0.05}
     parts += [pd.DataFrame(common | end | {"twin": t, "rank_correlation": alike[:, t]}) for t in range(twins)]

@@ -18,6 +18,7 @@ from lesionkit.workbook.app import answers, page, server
 from lesionkit.workbook.app.answers import Models, Refused
 from lesionkit.workbook.artifacts import SYNTHETIC
 
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return tried_run(tmp_path_factory.mktemp("run"))

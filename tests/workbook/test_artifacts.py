@@ -10,17 +10,9 @@ from workbook import books
 from lesionkit.data.records import CLASSES
 from lesionkit.evidence.predictions import PROBABILITIES
 from lesionkit.study import Study, StudyError
-from lesionkit.workbook.artifacts import (
-    LEAKY,
-    SYNTHETIC,
-    MissingInput,
-    Run,
-    caveat,
-    file_hash,
-    read_manifest,
-    update_manifest,
-    write_atomically,
-)  # fmt: skip
+from lesionkit.workbook.artifacts import LEAKY, SYNTHETIC, MissingInput, Run, caveat
+from lesionkit.workbook.manifest import file_hash, read_manifest, update_manifest
+from lesionkit.writing import write_atomically  # fmt: skip
 
 
 @pytest.fixture

@@ -53,7 +53,8 @@ def member():
 
 def test_gains_are_above_0_where_the_map_is_the_better_order():
     rows = {"insertion": [0.6, 0.8], "insertion_random": [0.5, 0.5], "insertion_centre": [0.7, 0.7], "deletion": [0.2, 0.1],
-            "insertion_other": [0.6, 0.6], "deletion_other": [0.3, 0.3], "deletion_random": [0.5, 0.5], "deletion_centre": [0.1, 0.1], "drop": [10, 20], "increase": [0, 1]}  # fmt: skip
+            "insertion_other": [0.6, 0.6], "deletion_other": [0.3, 0.3], "deletion_random": [0.5, 0.5], "deletion_centre": [0.1, 0.1],
+            "drop": [10, 20], "increase": [0, 1]}  # fmt: skip
     table = explanations.gains(pd.DataFrame(rows | {"model": "x", "cluster": ["1", "2"]}), ["model"], **DRAWN)
     value = table.set_index("metric")["value"]
     assert value["insertion - insertion_random"] == pytest.approx(0.2) and value["deletion_random - deletion"] == pytest.approx(0.35)

@@ -3,8 +3,8 @@ import os
 import pytest
 
 from lesionkit.workbook import hashes
-from lesionkit.workbook.artifacts import file_hash
 from lesionkit.workbook.hashes import Hashes
+from lesionkit.workbook.manifest import file_hash
 
 
 @pytest.fixture

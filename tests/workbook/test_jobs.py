@@ -13,8 +13,8 @@ from workbook import books
 from lesionkit.study import Study, StudyError
 from lesionkit.workbook import cluster as dask_cluster
 from lesionkit.workbook import execution, jobs, pipeline, steps
-from lesionkit.workbook.artifacts import file_hash, read_manifest
 from lesionkit.workbook.graph import Job
+from lesionkit.workbook.manifest import file_hash, read_manifest
 from lesionkit.workbook.staleness import Step
 from lesionkit.workbook.steps import RunError
 

@@ -8,7 +8,7 @@ from workbook import books
 from lesionkit import sources
 from lesionkit.study import StudyError
 from lesionkit.workbook import execution, pipeline
-from lesionkit.workbook.artifacts import read_manifest
+from lesionkit.workbook.manifest import read_manifest
 
 ALL = ["01_eda", "02_train_backbone_resnet50", "02_train_backbone_densenet121", "03_ensemble", "06_report"]
 

@@ -53,7 +53,8 @@ small { color: var(--faint); font-size: .85em; white-space: nowrap; }
 .text h3, .text h4 { margin: 1.2rem 0 .3rem; font-size: 1.1rem; }
 .text h3 { font-size: 1.25rem; }
 .text table { display: block; max-width: 100%; overflow-x: auto; }
-dialog { width: 100vw; height: 100vh; max-width: none; max-height: none; margin: 0; padding: .6rem; border: 0; background: var(--paper); color: inherit; }
+dialog { width: 100vw; height: 100vh; max-width: none; max-height: none; margin: 0; padding: .6rem; border: 0;
+  background: var(--paper); color: inherit; }
 dialog[open] { display: flex; flex-direction: column; gap: .5rem; }
 dialog p { display: flex; flex-wrap: wrap; gap: .4rem .6rem; max-width: none; margin: 0; align-items: baseline; }
 dialog b { flex: 1 1 12rem; overflow-wrap: anywhere; }

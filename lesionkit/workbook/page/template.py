@@ -115,7 +115,8 @@ Energy {{ made.energy }}.</p>
 {% for section in sections %}
 <tr><td>{{ section.step.id }}</td>
 <td class="number">{{ "%.1f" | format(section.run.seconds) if section.run else "–" }}</td>
-<td class="number">{{ "%.2g" | format(section.run.kwh) if section.run.kwh else "–" }}</td><td>{{ section.run.finished[:16] | replace("T", " ") if section.run else "–" }}</td></tr>
+<td class="number">{{ "%.2g" | format(section.run.kwh) if section.run.kwh else "–" }}</td>
+<td>{{ section.run.finished[:16] | replace("T", " ") if section.run else "–" }}</td></tr>
 {% endfor %}
 </tbody></table></div></figure>
 {% for caption, rows in made.environments %}
