@@ -16,7 +16,8 @@ from lesionkit.bench.clock import Stopwatch, Way, in_turns, now, peak_mb, timed
 from lesionkit.data import pixels as store
 from lesionkit.data.records import CLASSES
 from lesionkit.learning import backbones, inference, machine, networks, precision, training
-from lesionkit.learning.batches import PlainBatches, normalise, to_float
+from lesionkit.learning.augmentation import normalise, to_float
+from lesionkit.learning.batches import PlainBatches
 from lesionkit.learning.callbacks import Journal
 from lesionkit.learning.progress import Progress
 from lesionkit.study import Study

@@ -19,7 +19,8 @@ from torch.overrides import TorchFunctionMode
 from lesionkit.data.pixels import Pixels, UnreadableImage, decode
 from lesionkit.data.records import CLASSES
 from lesionkit.learning import exported, networks
-from lesionkit.learning.batches import ahead, normalise, to_float
+from lesionkit.learning.augmentation import normalise, to_float
+from lesionkit.learning.batches import ahead
 from lesionkit.learning.machine import default_device, keep_memory, threads
 
 DRAWING = {torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.erfinv_,

@@ -26,13 +26,14 @@ from lesionkit import sources
 from lesionkit.data.pixels import Pixels
 from lesionkit.data.records import CLASSES
 from lesionkit.learning import backbones, distributed, machine, networks, precision
-from lesionkit.learning.batches import Augmentation, PlainBatches, TrainingBatches
+from lesionkit.learning.augmentation import Augmentation
+from lesionkit.learning.batches import PlainBatches, TrainingBatches
 from lesionkit.learning.callbacks import Epochs, Journal, save
 from lesionkit.learning.progress import Progress
 from lesionkit.study import Study
 
 DEPTH_RATE = 0.3  # pretrained weights: the lower half learns at 0.3² of the rate of the head, the upper at 0.3
-TRAINED_BY = ("training.py", "callbacks.py", "batches.py", "baseline.py", "networks.py", "precision.py")
+TRAINED_BY = ("training.py", "callbacks.py", "augmentation.py", "batches.py", "baseline.py", "networks.py", "precision.py")
 # a change of these makes trained models stale
 
 # The fields of a study that decide the weights; a change of another one trains nothing anew.

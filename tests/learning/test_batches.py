@@ -4,11 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from lesionkit.learning.batches import (
+from lesionkit.learning.augmentation import (
     Augmentation,
-    PlainBatches,
-    TrainingBatches,
-    ahead,
     apply_views,
     dihedral,
     draw_views,
@@ -16,9 +13,9 @@ from lesionkit.learning.batches import (
     normalised_colours,
     preview,
     sampling_grid,
-    sampling_weights,
     to_float,
 )  # fmt: skip
+from lesionkit.learning.batches import PlainBatches, TrainingBatches, ahead, sampling_weights
 
 NONE = Augmentation(flips=False, rotation=0, crop=1, colour=0)
 PLAIN = {"mean": (0, 0, 0), "std": (1, 1, 1), "device": "cpu"}
