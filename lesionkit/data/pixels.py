@@ -6,52 +6,83 @@ the same to a model wherever it meets it.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from filelock import FileLock
 from PIL import Image
 
-from lesionkit.data import store
+from lesionkit.data import constancy, store
+from lesionkit.data.field import frame_box, part
 from lesionkit.data.records import PROBLEM_COLUMNS, problem_table
 
 FITS = ("squash", "pad", "crop")
+FRAMES = ("keep", "crop")
+COLOURS = ("keep", "shades_of_grey")
 REMEDY = "fetch the file again, or remove it together with its row"
 _DECODER = 2  # raise it whenever decode() yields other pixels: stores made before are then rebuilt
 _CHUNK = 4 * store.BLOCK  # images decoded between two writes: the most that an interruption loses
+
+
+class Input(NamedTuple):
+    """How an image file becomes what a backbone sees: the arguments of `decode`, and a part of a store's name."""
+
+    size: int  # px
+    fit: str = "squash"
+    frame: str = "keep"
+    colours: str = "keep"
+
+    @classmethod
+    def of(cls, settings: Any) -> "Input":
+        """Of a Study, or of the settings that a model's config.json holds; one made before a setting was there keeps its meaning."""
+        known = settings if isinstance(settings, Mapping) else vars(settings)
+        return cls(**{key: known[key] for key in cls._fields if key in known})
 
 
 class UnreadableImage(OSError):
     """An image file that is missing, truncated or no image; the message names the file."""
 
 
-def decode(path: Path, size: int, fit: str) -> np.ndarray:
+def decode(path: Path, size: int, fit: str = "squash", frame: str = "keep", colours: str = "keep") -> np.ndarray:
     """An image file as uint8 RGB of shape (size, size, 3).
 
-    `fit` brings a frame that is not square to a square: "squash" changes the aspect, "pad" adds black bars
-    (black as a dermatoscope's own frame), "crop" keeps the central square. Resampling is always bilinear
+    `frame` "crop" takes the inside of a dermatoscope's black frame first (`field.frame_box`), at full resolution; the crop
+    also shows the lesion larger. `fit` brings a frame that is not square to a square: "squash" changes the aspect, "pad"
+    adds black bars (black as a dermatoscope's own frame), "crop" keeps the central square. `colours` "shades_of_grey"
+    takes the colour of the light away (`constancy.shades_of_grey`). Resampling is always bilinear
     with antialiasing. EXIF orientation is ignored, as torchvision and fastai do: a lesion has no upright
     position, and lesion masks lie on the stored raster. Transparent pixels become black. A JPEG file is
     decoded at once at the smallest of 1/1, 1/2, 1/4 and 1/8 that the resampling need not enlarge: on average
     less than one grey level from the full decoding. Raises UnreadableImage, also for a truncated file.
     """
-    check_fit(fit)
+    check(fit, frame, colours)
     with opened(path) as image:
-        drafted = image.draft(None, _inside(*image.size, size) if fit == "pad" else (size, size))
-        extent = drafted[1][2:] if drafted else None  # 450 rows at 1/4 lie in 113, but are 112.5
-        return to_square(to_rgb(image), size, fit, extent)
+        if frame == "crop":
+            rgb, extent = inside(to_rgb(image)), None
+        else:
+            drafted = image.draft(None, _inside(*image.size, size) if fit == "pad" else (size, size))
+            extent = drafted[1][2:] if drafted else None  # 450 rows at 1/4 lie in 113, but are 112.5
+            rgb = to_rgb(image)
+        square = to_square(rgb, size, fit, extent)
+    return constancy.shades_of_grey(square) if colours == "shades_of_grey" else square
 
 
-def check_fit(fit: str) -> None:
-    """Raises ValueError for a `fit` that is none."""
-    if fit not in FITS:
-        raise ValueError(f"fit must be one of {', '.join(FITS)}, not {fit!r}")
+def inside(image: Image.Image) -> Image.Image:
+    """An RGB image without the black frame of a dermatoscope."""
+    return part(image, frame_box(image))
+
+
+def check(fit: str, frame: str = "keep", colours: str = "keep") -> None:
+    """Raises ValueError for a setting of `decode` that is none."""
+    for name, value, known in (("fit", fit, FITS), ("frame", frame, FRAMES), ("colours", colours, COLOURS)):
+        if value not in known:
+            raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
 
 
 @contextmanager
@@ -114,12 +145,12 @@ class Pixels:
     fingerprint: str
 
     @classmethod
-    def open(cls, folder: Path, size: int, fit: str) -> "Pixels":
-        """The store that build() left in `folder`; its size and a sample of its content are checked.
+    def open(cls, folder: Path, size: int, *how: str) -> "Pixels":
+        """The store that build() left in `folder`; size and `how` (fit, frame, colours) as there. Its size and a sample of its content are checked.
 
         Raises FileNotFoundError where there is none, ValueError where it is damaged.
         """
-        return cls._of(*store.read(store.Files.of(folder, size, fit), size))
+        return cls._of(*store.read(store.Files.of(folder, size, *how), size))
 
     @classmethod
     def _of(cls, images: np.ndarray, sidecar: dict[str, Any]) -> "Pixels":
@@ -144,10 +175,10 @@ class Pixels:
         return store.Rows(self.images, self.rows(image_ids))
 
 
-def build(index: pd.DataFrame, root: Path, folder: Path, size: int, fit: str, workers: int | None = None,
+def build(index: pd.DataFrame, root: Path, folder: Path, size: int, *how: str, workers: int | None = None,
           progress: Callable[[int, int], None] | None = None) -> Pixels:  # fmt: skip
     """Decode the images of `index` (its `image_id` and `path` below `root`) into a store in `folder`, and
-    open it.
+    open it. size and `how` (fit, frame, colours) as for `decode`: `*Input.of(study)`.
 
     A store made of the same files (ids, paths, sizes in bytes, times of change) is reused; any other one of
     this size and fit is replaced, since it is a cache. A build that was stopped goes on where it was. One process
@@ -161,8 +192,9 @@ def build(index: pd.DataFrame, root: Path, folder: Path, size: int, fit: str, wo
     if twice.any():
         raise ValueError(f"image {index.loc[twice, 'image_id'].iloc[0]!r} has several rows; keep one")
     paths = [Path(root) / path for path in index["path"]]
-    files = store.Files.of(folder, size, fit)
-    description = {"size": size, "fit": fit, "sources": _sources(index, paths)}
+    seen = Input(size, *how)
+    files = store.Files.of(folder, *seen)
+    description = {**seen._asdict(), "sources": _sources(index, paths)}
     if (pixels := _reusable(files, description)) is None:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with FileLock(files.lock):
@@ -170,7 +202,7 @@ def build(index: pd.DataFrame, root: Path, folder: Path, size: int, fit: str, wo
                 partial = store.Partial(files, index["image_id"].tolist(), size, description)
                 _fill(partial, index, paths, workers, progress)
                 partial.finish()
-                pixels = Pixels.open(folder, size, fit)
+                pixels = Pixels.open(folder, *seen)
     return pixels
 
 
@@ -202,12 +234,12 @@ def _fill(
     progress: Callable[[int, int], None] | None,
 ) -> None:
     """Decode what is missing in `partial`, a chunk at a time, while the chunk before is being written."""
-    size, fit = partial.description["size"], partial.description["fit"]
+    seen = Input.of(partial.description)
     progress = progress or (lambda done, total: None)
 
     def load(row: int, target: np.ndarray) -> bool:
         try:
-            target[:] = decode(paths[row], size, fit)
+            target[:] = decode(paths[row], *seen)
             return True
         except UnreadableImage:
             return False
@@ -216,7 +248,7 @@ def _fill(
         writing = writer.submit(int)  # nothing yet
         for start in range(partial.done, len(paths), _CHUNK):
             rows = range(start, min(start + _CHUNK, len(paths)))
-            chunk = np.zeros((len(rows), size, size, 3), np.uint8)
+            chunk = np.zeros((len(rows), seen.size, seen.size, 3), np.uint8)
             loaded = pool.map(load, rows, chunk)  # in threads: Pillow works without the GIL
             failures = [_failure(index, row) for row, done in zip(rows, loaded) if not done]
             writing.result()

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from lesionkit.data.frames import decode_cropped
-from lesionkit.data.pixels import Pixels
+from lesionkit.data.pixels import Input, Pixels, decode
 from lesionkit.evidence import predictions
 from lesionkit.learning import inference
 
@@ -45,15 +44,14 @@ def unframed(
 ) -> pd.DataFrame:
     """The table of predictions, with energy, of images cropped to the inside of their black frame.
 
-    rows: as for `scored`, those with a frame; files: the image file of each. No row gives a table without rows. The
+    rows: as for `scored`, those with a frame; files: the image file of each. No row, or a study that crops the frame anyway, gives a table without rows. The
     crop also shows the lesion larger, so that its effect is of both. Raises UnreadableImage for a file that is none.
     """
-    if rows.empty:
+    seen = Input.of(config["study"])
+    if rows.empty or seen.frame == "crop":
         return pd.DataFrame(columns=[*predictions.COLUMNS, *predictions.OPTIONAL])
-    study = config["study"]
-
     def logits(chunk: Sequence[Path]) -> np.ndarray:
-        images = list(pool.map(lambda file: decode_cropped(file, study["size"], study["fit"]), chunk))
+        images = list(pool.map(lambda file: decode(file, *seen._replace(frame="crop")), chunk))
         return inference.predict_logits(model, config, np.stack(images), views)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

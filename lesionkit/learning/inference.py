@@ -16,7 +16,7 @@ from scipy.special import logsumexp, softmax
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from lesionkit.data.pixels import Pixels, UnreadableImage, decode
+from lesionkit.data.pixels import Input, Pixels, UnreadableImage, decode
 from lesionkit.data.records import CLASSES
 from lesionkit.learning import exported, networks
 from lesionkit.learning.augmentation import normalise, to_float
@@ -189,7 +189,7 @@ def _predict_chunk(members: Mapping[str, Member], files: Sequence[Path], errors:
     probabilities = {}
     for key in dict.fromkeys(_seen_at(member) for member in members.values()):
         names = [name for name, member in members.items() if _seen_at(member) == key]
-        logits = logits_of_members([members[name] for name in names], _decoded(files, *key, errors))
+        logits = logits_of_members([members[name] for name in names], _decoded(files, key, errors))
         probabilities |= {name: averaged(one) for name, one in zip(names, logits)}
     probabilities = {name: probabilities[name] for name in members}
     probabilities["ensemble"] = np.mean(list(probabilities.values()), axis=0)
@@ -198,24 +198,24 @@ def _predict_chunk(members: Mapping[str, Member], files: Sequence[Path], errors:
     return table.sort_index(kind="stable").reset_index(drop=True)
 
 
-def _seen_at(member: Member) -> tuple[int, str]:
-    """The size and the fit of the images that a member sees."""
-    return member[1]["study"]["size"], member[1]["study"]["fit"]
+def _seen_at(member: Member) -> Input:
+    """How images become what a member sees."""
+    return Input.of(member[1]["study"])
 
 
-def _decoded(files: Sequence[Path], size: int, fit: str, errors: dict[Path, UnreadableImage]) -> np.ndarray:
+def _decoded(files: Sequence[Path], seen: Input, errors: dict[Path, UnreadableImage]) -> np.ndarray:
     """The readable files as uint8 (n, size, size, 3), decoded by a thread a core; adds the others to `errors`."""
 
     def one(file: Path) -> np.ndarray | None:
         try:
-            return decode(file, size, fit)
+            return decode(file, *seen)
         except UnreadableImage as error:
             errors[file] = error
             return None
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         images = [image for image in pool.map(one, files) if image is not None]
-    return np.stack(images) if images else np.zeros((0, size, size, 3), np.uint8)
+    return np.stack(images) if images else np.zeros((0, seen.size, seen.size, 3), np.uint8)
 
 
 def _study(run: Path) -> dict[str, Any]:

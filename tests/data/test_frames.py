@@ -5,10 +5,19 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lesionkit.data import phantoms, pixels
-from lesionkit.data.frames import decode_cropped, frame_box, framed, framed_files
+from lesionkit.data import field, phantoms, pixels
+from lesionkit.data.frames import boxes, framed, framed_files
 
 SKIN = (210, 160, 140)
+
+
+def frame_box(image):
+    """The box in whole pixels."""
+    return tuple(round(share * side) for share, side in zip(field.frame_box(image), 2 * image.size))
+
+
+def decode_cropped(path, size, fit):
+    return pixels.decode(path, size, fit, "crop")
 
 
 def disc(size=96, radius=0.8, centre=(0.0, 0.0), width=None, lesion=0.0):
@@ -113,3 +122,11 @@ def test_real_frames_are_where_the_archive_is_known_for_them(real_data):
     assert 0.1 < found.mean() < 0.25  # 2,846 of 7,773 external images and 266 of HAM10000's 10,015
     images = np.stack([decode_cropped(file, 64, "squash") for file, has in zip(files, found) if has])
     assert framed(images).mean() < 0.05
+
+
+def test_boxes_of_files_are_those_of_the_images(tmp_path):
+    image = Image.fromarray(disc(200, 0.8, width=260))
+    image.save(tmp_path / "disc.png")
+    Image.new("RGB", (50, 40)).save(tmp_path / "plain.png")
+    assert boxes([tmp_path / "disc.png", tmp_path / "plain.png"]) == [field.frame_box(image), (0, 0, 1, 1)]
+    assert field.part(image, None) is image and field.part(image, field.frame_box(image)).size[0] < 260

@@ -227,7 +227,7 @@ def test_a_broken_sidecar_is_damage_too(whole, content):
 
 def test_a_sidecar_without_an_entry_is_damage_and_mended_by_a_build(archive, whole):
     content = json.loads((whole / "16px_squash.json").read_text())
-    for key in content.keys() - {"size", "fit"}:
+    for key in content.keys() - {*pixels.Input._fields}:
         rest = {other: content[other] for other in content if other != key}
         (whole / "16px_squash.json").write_text(json.dumps(rest))
         with pytest.raises(ValueError, match=f"damaged.*{key}"):
