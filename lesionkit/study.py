@@ -39,6 +39,8 @@ class Study:
     fractions: tuple[float, ...] = (0.70, 0.15, 0.15)  # train, validation, test
     size: int = 224  # px, what the backbones see
     fit: str = "squash"  # how the frame becomes a square: squash | pad | crop
+    frame: str = "keep"  # the black frame of a dermatoscope: keep | crop, to the rectangle inside
+    colours: str = "keep"  # keep | shades_of_grey: the colour of the light is taken out of each image
 
     # backbones: any timm name; weights: auto | imagenet | none | a folder of .safetensors
     backbones: tuple[str, ...] = SEVEN
@@ -54,8 +56,12 @@ class Study:
     drop_path_rate: float = 0.1  # stochastic depth, where the backbone has it
     label_smoothing: float = 0.1
     mixup: float = 0.0  # alpha of the beta distribution; 0 is off
+    cutmix: float = 0.0  # the same; with both on, half of the batches are of each
+    adjust: float = 0.0  # times the log of the classes' shares in training is added to the logits there: 1 is balanced softmax; 0 is off
+    average: float = 0.0  # decay a step of the moving average of the weights that is kept; 0 is off
     balance: float = 1.0  # sampling weight n_class ** -balance: 0 natural, 1 every class equally often
     schedule: str = "one_cycle"  # one_cycle | plateau
+    depth_rate: float = 0.3  # pretrained weights: the upper half learns at this times the rate of the head, the lower at its square
     frozen_epochs: int = 1  # pretrained weights: epochs for the head, then as many for the upper half
     patience: int = 8  # epochs without a better validation score before training stops
     precision: str = "auto"  # auto: the fastest on this machine that loses nothing, tried at start | fp32 | bf16 | fp16
@@ -71,6 +77,12 @@ class Study:
     rotation: float = 15.0  # degrees, either way
     crop: float = 0.6  # smallest share of the area that a random-resized crop keeps; 1 is off
     colour: float = 0.2  # strength of changes of brightness, contrast, saturation and colour cast; 0 is off
+    oklab: float = 0.0  # strength of changes of light, contrast, gamma, chroma, hue and cast in a perceptual space; 0 is off
+    policy: str = ""  # trivial | rand: TrivialAugment, RandAugment; "" is none
+    fourier: float = 0.0  # share of images whose low frequencies are mixed with another image's
+    hair: float = 0.0  # share of images with drawn hairs
+    blur: float = 0.0  # share of images that are blurred
+    discs: float = 0.0  # share of images put in the black frame of a dermatoscope
 
     tta: int = 1  # views averaged at inference: 1, or the 8 dihedral ones
 
@@ -111,6 +123,9 @@ class Study:
 CHOICES = {
     "split": ("lesion", "image_leaky"),
     "fit": ("squash", "pad", "crop"),
+    "frame": ("keep", "crop"),
+    "colours": ("keep", "shades_of_grey"),
+    "policy": ("trivial", "rand", ""),
     "schedule": ("one_cycle", "plateau"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
     "tta": (1, 8),
@@ -123,11 +138,12 @@ RANGES = {  # smallest and largest
     "drop_path_rate": (0, 0.9), "label_smoothing": (0, 0.5), "mixup": (0, 10), "balance": (0, 1),
     "frozen_epochs": (0, 100), "patience": (1, 1000), "rotation": (0, 180), "crop": (0.05, 1), "colour": (0, 1),
     "threads": (0, 1024), "processes": (1, 1024), "explained": (1, 20), "scored": (0, 100_000), "curve_steps": (2, 100),
-    "folds": (0, 20), "resamples": (100, 100_000),
+    "cutmix": (0, 10), "adjust": (0, 3), "average": (0, 0.99999), "depth_rate": (0.001, 1), "oklab": (0, 1), "fourier": (0, 1),
+    "hair": (0, 1), "blur": (0, 1), "discs": (0, 1), "folds": (0, 20), "resamples": (100, 100_000),
 }  # fmt: skip
 HOW = ("threads", "processes", "compile", "tracking")  # of no notebook's matter: a change of these makes none stale
 FIXED = (
-    "name", "title", "note", "seed", "given", "phantoms", "phantom_size", "external", "mapping", "split", "fractions", "fit",
+    "name", "title", "note", "seed", "given", "phantoms", "phantom_size", "external", "mapping", "split", "fractions", "fit", "frame",
     "backbones", "backbone",
     "resamples", "explained", "scored", "curve_steps", "cams", "masks",
 )  # of the study as a whole: a [backbone.X] table cannot set them  # fmt: skip

@@ -3,22 +3,34 @@
 A view is one interpolation and one product with a colour matrix; nothing is done image by image.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.transforms import v2
+
+from lesionkit.learning.disturbing import Disturbances, disturb, draw
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How strongly training images are changed. Fields as in `Study`."""
+    """How strongly, or to which share, training images are changed. Fields as in `Study`."""
 
     flips: bool = True
     rotation: float = 15.0
     crop: float = 0.6
     colour: float = 0.2
+    policy: str = ""
+    disturbances: Disturbances = Disturbances()
+
+    @classmethod
+    def of(cls, settings: Any) -> "Augmentation":
+        """As a Study has it."""
+        own = {field.name: getattr(settings, field.name) for field in fields(cls) if field.name != "disturbances"}
+        return cls(**own, disturbances=Disturbances(**{f.name: getattr(settings, f.name) for f in fields(Disturbances)}))
 
 
 def draw_views(n: int, how: Augmentation, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -102,9 +114,27 @@ def normalise(x: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Ten
     return torch.addcmul(-mean / std, x, 1 / std)
 
 
+POLICIES = {"trivial": v2.TrivialAugmentWide, "rand": v2.RandAugment}
+
+
+def by_policy(images: Tensor, policy: str, u: Tensor) -> Tensor:
+    """uint8 images (n, H, W, 3) changed by TrivialAugment (Müller and Hutter 2021) or RandAugment (Cubuk et al. 2020), torchvision's.
+
+    One by one, on the CPU; chance is drawn from the first of the random numbers u (n, k) alone. No policy changes nothing.
+    """
+    if not policy:
+        return images
+    change = POLICIES[policy]()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(u[0, 0].double() * 2**31))
+        return torch.stack([change(image) for image in images.cpu().permute(0, 3, 1, 2)]).permute(0, 2, 3, 1)
+
+
 def preview(images: np.ndarray, how: Augmentation, versions: int, size: int, seed: int) -> np.ndarray:
     """uint8 (n, versions, size, size, 3): each image (n, H, W, 3) as training would see it, several times."""
     generator = torch.Generator().manual_seed(seed)
-    repeated = to_float(np.repeat(images, versions, axis=0))
-    seen = apply_views(repeated, *draw_views(len(repeated), how, generator), size)
+    repeated = torch.from_numpy(np.repeat(images, versions, axis=0))
+    views, u = draw_views(len(repeated), how, generator), draw(len(repeated), generator)
+    partner = torch.randperm(len(repeated), generator=generator)
+    seen = disturb(apply_views(to_float(by_policy(repeated, how.policy, u)), *views, size), u, how.disturbances, partner)
     return (seen * 255).round().byte().permute(0, 2, 3, 1).numpy().reshape(len(images), versions, size, size, 3)

@@ -23,11 +23,14 @@ from lesionkit.data.records import CLASSES
 from lesionkit.learning.augmentation import (
     Augmentation,
     apply_views,
+    by_policy,
     draw_views,
     normalise,
     normalised_colours,
     to_float,
-)
+)  # fmt: skip
+from lesionkit.learning.disturbing import disturb, draw
+from lesionkit.learning.mixing import draw_mixing, mix
 
 
 def sampling_weights(y: np.ndarray, balance: float) -> np.ndarray:
@@ -46,11 +49,12 @@ class TrainingBatches:
     """
 
     def __init__(self, images: np.ndarray, rows: np.ndarray, y: np.ndarray, *, size: int, batch_size: int, mean, std,
-                 augmentation: Augmentation, balance: float, mixup: float, seed: int, device: str,
+                 augmentation: Augmentation, balance: float, seed: int, device: str, mixup: float = 0.0, cutmix: float = 0.0,
                  share: tuple[int, int] = (0, 1)):  # fmt: skip
         self.images, self.rows, self.y = _as_tensor(images), np.asarray(rows), np.asarray(y)
         self.size, self.batch_size, self.mean, self.std = size, batch_size, mean, std
-        self.augmentation, self.balance, self.mixup = augmentation, balance, mixup
+        self.augmentation, self.balance, self.mixup, self.cutmix = augmentation, balance, mixup, cutmix
+        self.slow = bool(augmentation.policy) or augmentation.disturbances.any  # passes over the pixels beside the one
         self.seed, self.device, self.mine, self.epoch = seed, device, slice(share[0], None, share[1]), 0
 
     def __len__(self) -> int:
@@ -73,29 +77,31 @@ class TrainingBatches:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = self.order()
         affine, *colours = draw_views(len(order), self.augmentation, generator)
-        drawn = affine, *normalised_colours(*colours, self.mean, self.std)
+        if not self.slow:
+            colours = normalised_colours(*colours, self.mean, self.std)
+        drawn = affine, *colours, draw(len(order), generator) if self.slow else torch.zeros(len(order), 0)
         for i in range(len(self)):
             batch = slice(i * self.batch_size, (i + 1) * self.batch_size)
             chosen, views = order[batch], [one[batch] for one in drawn]
-            mixing = self._draw_mixing(len(chosen), generator) if self.mixup else ()
-            mine = slice(None) if mixing else self.mine  # a partner may be in another's share
+            mixing = draw_mixing(len(chosen), self.size, self.mixup, self.cutmix, generator) if self.mixup or self.cutmix else ()
+            mine = slice(None) if mixing or self.slow else self.mine  # a partner may be in another's share
             images = self.images.index_select(0, torch.from_numpy(self.rows[chosen][mine]))  # (B, H, W, 3)
             yield images, torch.from_numpy(self.y[chosen][mine]), *(view[mine] for view in views), *mixing
 
-    def _applied(self, images: Tensor, y: Tensor, affine: Tensor, matrix: Tensor, offset: Tensor, *mixing: Tensor) -> tuple[Tensor, Tensor]:
-        images, y, affine, matrix, offset = (t.to(self.device, non_blocking=True) for t in (images, y, affine, matrix, offset))
-        x = apply_views(to_float(images, self.device), affine, matrix, offset, self.size, self.mean, self.std)
-        y = F.one_hot(y, len(CLASSES)).float()
-        if not mixing:
-            return x, y
-        share, other = float(mixing[0]), mixing[1].to(self.device)
-        return torch.lerp(x[other], x, share)[self.mine], torch.lerp(y[other], y, share)[self.mine]
-
-    def _draw_mixing(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Each image mixed with another of the batch, one share a batch (Zhang et al. 2018, arXiv:1710.09412)."""
-        state = int(torch.randint(2**31, (1,), generator=generator))
-        share = np.random.default_rng(state).beta(self.mixup, self.mixup)
-        return torch.tensor(share), torch.randperm(n, generator=generator)
+    def _applied(self, images: Tensor, y: Tensor, affine: Tensor, matrix: Tensor, offset: Tensor, u: Tensor,
+                 *mixing: Tensor) -> tuple[Tensor, Tensor]:  # fmt: skip
+        images = by_policy(images, self.augmentation.policy, u)
+        images, y, *views, u = (t.to(self.device, non_blocking=True) for t in (images, y, affine, matrix, offset, u))
+        x, y = to_float(images, self.device), F.one_hot(y, len(CLASSES)).float()
+        if self.slow:
+            partner = u[:, 0].argsort()  # a random order
+            x = disturb(apply_views(x, *views, self.size), u, self.augmentation.disturbances, partner)
+            x = normalise(x, self.mean, self.std).contiguous(memory_format=torch.channels_last)
+        else:
+            x = apply_views(x, *views, self.size, self.mean, self.std)
+        if mixing:
+            x, y = mix(x, y, *(t.to(self.device) for t in mixing))
+        return (x[self.mine], y[self.mine]) if mixing or self.slow else (x, y)
 
 
 class PlainBatches:

@@ -122,9 +122,9 @@ _DRAWN: dict[int, Tensor] = {}
 
 
 def blur(x: Tensor, u: Tensor, share: float) -> Tensor:
-    """A Gaussian blur of a share of the images; its standard deviation is up to 1.5 % of the side."""
-    sigma = (u[:, 1] * 0.015 * x.shape[-1]).clamp(min=1e-3)
-    radius = max(1, round(0.03 * x.shape[-1]))
+    """A Gaussian blur of a share of the images; its standard deviation is 0.5 to 2 % of the side."""
+    sigma = (0.005 + 0.015 * u[:, 1]) * x.shape[-1]
+    radius = max(1, round(0.05 * x.shape[-1]))
     steps = torch.arange(-radius, radius + 1, device=x.device)
     kernel = torch.exp(-0.5 * (steps / sigma[:, None]) ** 2)
     kernel = torch.where(u[:, :1] < share, kernel / kernel.sum(1, keepdim=True), (steps == 0).float())  # (n, k)
