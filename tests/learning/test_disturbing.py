@@ -67,8 +67,8 @@ def test_fourier_takes_the_partners_low_amplitudes_and_keeps_the_phases():
     x = 0.4 + 0.2 * x  # nothing leaves [0, 1]
     before, after = torch.fft.rfft2(x), torch.fft.rfft2(disturbing.fourier(x, u, 1.0, other))
     assert torch.allclose(after[:, :, :3, :3].abs(), before[other][:, :, :3, :3].abs(), rtol=1e-3, atol=1e-3)
-    assert torch.allclose(after[:, :, 4:-4].abs(), before[:, :, 4:-4].abs(), atol=1e-3)
-    assert torch.allclose(after[:, :, 4:-4], before[:, :, 4:-4], atol=1e-3)  # phases too
+    assert torch.allclose(after[:, :, 5:-4].abs(), before[:, :, 5:-4].abs(), atol=1e-3)
+    assert torch.allclose(after[:, :, 5:-4], before[:, :, 5:-4], atol=1e-3)  # phases too
 
 
 def test_a_disc_is_dark_around_and_leaves_its_inside():
