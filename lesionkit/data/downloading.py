@@ -93,12 +93,13 @@ class Client:
     def download(self, remote: Remote, target: Path, progress: Progress = lambda done, total: None) -> dict[str, str]:
         """Fetch `remote` to `target`, which is not there before it is whole; goes on where an earlier call stopped.
 
-        Returns its `digests`. Raises DownloadError where the server refuses, gives up, or sends something else than was published, twice.
+        Returns its `digests`. Raises DownloadError where the server refuses, gives up, or sends something else than was
+        published, twice.
         """
         part, wrong = Part(target), []
 
         def attempt() -> dict[str, str]:
-            if not (remote.size and part.size == remote.size):
+            if not (remote.md5 and remote.size and part.size == remote.size):
                 self._receive(remote, part, progress)
             if remote.size is not None and part.size != remote.size:
                 short = f"{part.size:,} bytes came, {remote.size:,} are published"
@@ -123,6 +124,7 @@ class Client:
         with self._get(remote.url, asked) as answer:
             if answer.status_code == 416:  # there is more of it here than there
                 part.discard()
+                raise _Passing(f"{done:,} bytes had come, and the server says that the file ends before (416)")
             start, total = _span(answer)
             if remote.size is not None and total not in (None, remote.size):
                 raise _Passing(f"the server says it has {total:,} bytes, {remote.size:,} are published")
@@ -153,8 +155,10 @@ class Client:
         raise _Passing(reason, _retry_after(answer))
 
     def _patiently(self, attempt: Callable[[], T], *, tries: int = 6, reached: Callable[[], int] = lambda: 0) -> T:
-        """`attempt` until it comes off; gives up after `tries` in a row that brought less than ENOUGH bytes together."""
-        best, failures = reached(), 0
+        """`attempt` until it comes off; gives up after `tries` in a row that brought less than ENOUGH bytes together,
+        and after as many that threw away what had come.
+        """
+        best, failures, losses = reached(), 0, 0
         while True:
             try:
                 return attempt()
@@ -162,10 +166,12 @@ class Client:
                 reason, asked = str(error), error.wait
             except requests.RequestException as error:
                 reason, asked = _plainly(error), 0.0
-            failures += 1
-            if reached() >= best + ENOUGH:
-                best, failures = reached(), 1
-            if failures >= tries or asked > LONGEST:
+            failures, now = failures + 1, reached()
+            if now >= best + ENOUGH:
+                best, failures = now, 1
+            elif now < best:  # a part was thrown away: what comes counts from here
+                best, losses = now, losses + 1
+            if max(failures, losses) >= tries or asked > LONGEST:
                 raise DownloadError(reason + (f" and asks to wait {asked:,.0f} s" if asked > LONGEST else ""))
             wait = max(asked, min(2.0 ** (failures - 1), 60))
             self.say(f"{reason}; trying again in {wait:,.0f} s")
@@ -173,7 +179,7 @@ class Client:
 
 
 def _span(answer: requests.Response) -> tuple[int, int | None]:
-    """Where the body of a response begins in the file, and how long the file is; None where the server keeps it back."""
+    """Where the body of a response begins in the file, and how long the file is; None where it is not said."""
     if answer.status_code != 200:
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", "").strip())
         if not match:
