@@ -18,7 +18,7 @@ from lesionkit.data import unpacking
 from lesionkit.data.downloading import Client, DownloadError, Remote
 from lesionkit.data.parts import digests
 from lesionkit.data.releases import Release, Source, by_hand, locate
-from lesionkit.data.unpacking import UnpackError, free_bytes, listed
+from lesionkit.data.unpacking import UnpackError, free_bytes, listed, readable
 
 RECORD = "fetched.json"
 
@@ -106,14 +106,6 @@ def read_record(folder: Path) -> dict[str, Any]:
         return {}
     except (ValueError, TypeError, OSError) as error:
         raise FetchError(f"{file} cannot be read ({error}). Delete it: what is there is then compared anew") from error
-
-
-def readable(size: int | None) -> str:
-    """Bytes in words: 1.4 GB; "?" for None."""
-    if size is None:
-        return "?"
-    unit, name = next(((unit, name) for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if size >= unit), (1, "bytes"))
-    return f"{size / unit:.1f} {name}" if unit > 1 else f"{size} bytes"
 
 
 def _one(plan: Plan, name: str, remote: Remote, client: Client, progress: Progress) -> str:

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from lesionkit.data.fetching import FetchError, readable
-from lesionkit.data.unpacking import free_bytes
+from lesionkit.data.fetching import FetchError
+from lesionkit.data.unpacking import free_bytes, readable
 
 CACHE = "KAGGLEHUB_CACHE"
 SIZE = 5_600_000_000  # bytes of HAM10000 as Kaggle packs it, each image twice
