@@ -42,12 +42,13 @@ class _Passing(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Remote:
-    """A file on a server; `size` in bytes and `md5` as published, where they are."""
+    """A file on a server; `size` in bytes and `md5` as published, where they are, and if the server `answered`."""
 
     name: str
     url: str
     size: int | None = None
     md5: str = ""
+    answered: bool = True
 
 
 def _session() -> requests.Session:
@@ -90,11 +91,14 @@ class Client:
 
         return self._patiently(attempt, tries=2)
 
-    def download(self, remote: Remote, target: Path, progress: Progress = lambda done, total: None) -> dict[str, str]:
+    def download(
+        self, remote: Remote, target: Path, progress: Progress = lambda done, total: None,
+        arrived: Callable[[dict[str, str], int], None] = lambda hashes, size: None,
+    ) -> None:  # fmt: skip
         """Fetch `remote` to `target`, which is not there before it is whole; goes on where an earlier call stopped.
 
-        Returns its `digests`. Raises DownloadError where the server refuses, gives up, or sends something else than was
-        published, twice.
+        `arrived` is told its `digests` and size before it is put in place. Raises DownloadError where the server
+        refuses, gives up, or sends something else than was published, twice.
         """
         part, wrong = Part(target), []
 
@@ -113,9 +117,8 @@ class Client:
                 raise _Passing(fault) if len(wrong) < 2 else DownloadError(f"it came twice, and {fault}")
             return found
 
-        found = self._patiently(attempt, reached=lambda: part.size)
+        arrived(self._patiently(attempt, reached=lambda: part.size), part.size)
         part.finish()
-        return found
 
     def _receive(self, remote: Remote, part: Part, progress: Progress) -> None:
         """One attempt to get the rest of a file into its part."""
