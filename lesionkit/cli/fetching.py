@@ -46,9 +46,9 @@ def fetch(
             to = kaggle.fetch(where.folder, to)
         else:
             _from_official(chosen, where, to, yes)
+        _say(_next(chosen, where, to))
     except fetching.FetchError as error:
         stop(error, FAILED)
-    _say(f"Next: lesionkit data check {to}")
 
 
 def _from_official(release, where, to: Path, yes: bool) -> None:
@@ -64,6 +64,25 @@ def _from_official(release, where, to: Path, yes: bool) -> None:
         _say(f"{release.title} is whole in {to}, as it was fetched: nothing to fetch")
     if plan.remotes or plan.late:
         fetching.carry_out(plan, client, _say, progress)
+
+
+def _next(release, where, to: Path) -> str:
+    """What to do with a release that is there, as commands that work on what came."""
+    from lesionkit.data import fetched
+
+    if release.use == "study":
+        return f"Next: lesionkit data check {to}"
+    name = Path(where.files[0]).stem
+    if release.use == "masks":
+        return (f"Next: nothing, if the images lie in {to} too: a study finds masks below them. If they lie elsewhere: "
+                f"lesionkit run full --data DIR --set masks={to.absolute() / name}")  # fmt: skip
+    entries = fetched.read(to, release.title, where.host)
+    labels, images = (entries[name]["contents"] for name in where.files)
+    table = to / min(labels, key=lambda path: Path(path).stem != name)  # a licence may lie beside it
+    images = to / next(iter(images)).partition("/")[0]
+    return (f"Next: lesionkit data check {images} --labels {table}\n"
+            f"Then, of a run such as outputs/full: lesionkit validate outputs/full --images {images} --labels {table} "
+            "--out validated")  # fmt: skip
 
 
 class Progress:

@@ -35,13 +35,17 @@ class Source:
 
 @dataclass(frozen=True)
 class Release:
-    """What is known of a release before it is fetched; the first source is the default."""
+    """What is known of a release before it is fetched; the first source is the default.
+
+    `use`: "study" for one that a study reads, "outside" for a table and images to validate a run on, "masks".
+    """
 
     title: str
     sources: tuple[Source, ...]
     licence: str = HAM10000.licence
     attribution: str = HAM10000.attribution
     citations: tuple[str, ...] = HAM10000.citations
+    use: str = "study"
 
     def source(self, host: str) -> Source:
         """The source of this name, or for "" the default. Raises ValueError that names them all."""
@@ -85,6 +89,7 @@ RELEASES: Mapping[str, Release] = MappingProxyType(
                 _dataverse("ISIC2018_Task3_Test_GroundTruth.tab", "ISIC2018_Task3_Test_Images.zip"),
             ),
             citations=(*HAM10000.citations, _ISIC_2018),
+            use="outside",
         ),
         "isic2019": Release(
             ISIC2019.title,
@@ -104,6 +109,7 @@ RELEASES: Mapping[str, Release] = MappingProxyType(
             "HAM10000's lesion masks",
             (_dataverse("HAM10000_segmentations_lesion_tschandl.zip"),),
             citations=(*HAM10000.citations, _MASKS),
+            use="masks",
         ),
     }
 )
