@@ -84,8 +84,8 @@ def read_table(
                 file,
                 f"Column {name!r} is not among {', '.join(table.columns)}: fetch the official release's table again.",
             )
-    lines = [f"{file}:{number}" for number in range(2, len(table) + 2)]
-    table = table.reindex(columns=list(wanted)).rename(columns=wanted).astype(TEXT).assign(line=lines)
+    lines = [f"{file}:{number}" for number in table.index]
+    table = table.reindex(columns=list(wanted)).rename(columns=wanted).astype(TEXT).assign(line=lines).reset_index(drop=True)
     remedies = [_without(name) for name in missing]
     return table, problem_table("missing column", remedies, file=[file] * len(missing))
 
@@ -117,14 +117,22 @@ def _owner(prefix: str) -> str | None:
 
 
 def read_text(path: Path, file: str, encoding: str = "utf-8-sig") -> pd.DataFrame:
-    """All of a table as text: commas, semicolons or tabs, quoted or not. Raises DataError where it cannot be read."""
+    """All of a table as text: commas, semicolons or tabs, quoted or not; its index is the line where a row begins.
+
+    Empty rows are left out. Raises DataError where it cannot be read.
+    """
     try:
         with path.open(encoding=encoding) as lines:
-            header = lines.readline()
+            above, header = next(((number, line) for number, line in enumerate(lines) if line.strip()), (0, ""))
         separator = max(",\t;", key=header.count)
-        return pd.read_csv(path, sep=separator, dtype=TEXT, encoding=encoding, quoting=csv.QUOTE_MINIMAL)
+        table = pd.read_csv(path, sep=separator, dtype=TEXT, encoding=encoding, quoting=csv.QUOTE_MINIMAL, skiprows=above,
+                            skip_blank_lines=False)  # fmt: skip
     except (OSError, UnicodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise DataError.about("unreadable table", file, f"Fetch it again ({str(error).strip()}).") from error
+    breaks = sum((table[name].str.count("\n").fillna(0).to_numpy(int) for name in table), np.zeros(len(table), int))  # within cells
+    first = above + 2 + sum(str(name).count("\n") for name in table)
+    return table.set_axis(first + np.cumsum(breaks + 1) - breaks - 1, axis=0).dropna(how="all")
+
 
 
 def _without(column: str) -> str:
