@@ -19,7 +19,8 @@ from lesionkit.data.store import Rows
 from lesionkit.evidence import predictions
 from lesionkit.learning import extras, inference
 from lesionkit.workbook import evaluation
-from lesionkit.workbook.artifacts import SYNTHETIC, Run
+from lesionkit.workbook.artifacts import Run
+from lesionkit.workbook.caveats import SYNTHETIC
 from lesionkit.workbook.hashes import short_hash
 from lesionkit.workbook.manifest import file_hash
 from lesionkit.writing import write_atomically

@@ -17,7 +17,8 @@ from lesionkit.evidence import predictions
 from lesionkit.evidence.predictions import PredictionError
 from lesionkit.learning import extras, inference
 from lesionkit.workbook import pipeline, validating
-from lesionkit.workbook.artifacts import SYNTHETIC, Run, caveat
+from lesionkit.workbook.artifacts import Run
+from lesionkit.workbook.caveats import SYNTHETIC, caveat
 
 SIZES = {"baseline_cnn": 32, "test_resnet": 64}
 NOTE = "Drawn by a program"
