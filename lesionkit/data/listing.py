@@ -3,7 +3,7 @@
 import csv
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,14 +47,19 @@ def list_folder(folder: Path) -> Listing:
     return Listing(folder, table, tuple(sorted(others)))
 
 
-def walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
+def _unlisted(error: OSError) -> None:
+    remedy = f"Check who may read it ({error.strerror})."
+    raise DataError.about("unreadable folder", str(error.filename), remedy) from error
+
+
+def walk(folder: Path, unlisted: Callable[[OSError], None] | None = _unlisted) -> Iterator[tuple[str, list[str]]]:
     """Each folder below, as "" or "sub/folder/", with the names of its files, sorted: links followed, hidden files and
-    macOS's leavings not. Raises DataError where there is no folder, or one cannot be read.
+    macOS's leavings not. Raises DataError where there is no folder, or one cannot be read; with None this is passed over.
     """
     if not folder.is_dir():
         raise DataError.about("missing folder", str(folder), "Give the folder of images and label file.")
     seen = set()
-    for base, folders, names in os.walk(folder, followlinks=True, onerror=_unlisted):
+    for base, folders, names in os.walk(folder, followlinks=True, onerror=unlisted):
         real = os.path.realpath(base)
         if real in seen:  # a link back up would go round for ever
             folders.clear()
@@ -142,8 +147,3 @@ def _without(column: str) -> str:
             "fetch the official release's table again."
         )
     return f"Column {column!r} is missing and left empty: fetch the official release's table again."
-
-
-def _unlisted(error: OSError) -> None:
-    remedy = f"Check who may read it ({error.strerror})."
-    raise DataError.about("unreadable folder", str(error.filename), remedy) from error
