@@ -165,4 +165,5 @@ def test_the_guide_to_own_data_is_gone_through_on_its_own_table(tmp_path, monkey
         columns = "\n".join(f'{fact} = "{name}"' for fact, name in given["columns"].items())
         clinic.write_text(settled + columns if not number else blocks(text, "toml")[0], encoding="utf-8")
         assert number != 1 or (written["title"], written["note"]) == (given["title"], given["note"])
-    assert said == [(1, {"image": "?", "label": "?"}, {}), (1, given["columns"], dict.fromkeys(("Melanom", "Nävus"), "?")), (0, None, None)]
+    open_ = {"image": "?", "label": "?"}, dict.fromkeys(("Melanom", "Nävus"), "?")
+    assert said == [(1, open_[0], {}), (1, given["columns"], open_[1]), (0, None, None)]

@@ -23,7 +23,8 @@ def image_files(folder: Path) -> pd.DataFrame:
         ids = ids.mask(ids.str.casefold().duplicated(keep=False), pd.Series(longer, dtype=TEXT))
     table = pd.DataFrame({"image_id": ids})
     parts = [_parts(str(file)) for file in files]
-    return table.assign(path=[str(file) for file in files], parts=[one for one, _ in parts], ending=[end for _, end in parts])
+    paths = [str(file) for file in files]
+    return table.assign(path=paths, parts=[one for one, _ in parts], ending=[end for _, end in parts])
 
 
 def _parts(path: str) -> tuple[tuple[str, ...], str]:

@@ -90,7 +90,8 @@ def read_table(
                 f"Column {name!r} is not among {', '.join(table.columns)}: fetch the official release's table again.",
             )
     lines = [f"{file}:{number}" for number in table.index]
-    table = table.reindex(columns=list(wanted)).rename(columns=wanted).astype(TEXT).assign(line=lines).reset_index(drop=True)
+    table = table.reindex(columns=list(wanted)).rename(columns=wanted).astype(TEXT).assign(line=lines)
+    table = table.reset_index(drop=True)
     remedies = [_without(name) for name in missing]
     return table, problem_table("missing column", remedies, file=[file] * len(missing))
 
@@ -130,11 +131,12 @@ def read_text(path: Path, file: str, encoding: str = "utf-8-sig") -> pd.DataFram
         with path.open(encoding=encoding) as lines:
             above, header = next(((number, line) for number, line in enumerate(lines) if line.strip()), (0, ""))
         separator = max(",\t;", key=header.count)
-        table = pd.read_csv(path, sep=separator, dtype=TEXT, encoding=encoding, quoting=csv.QUOTE_MINIMAL, skiprows=above,
-                            skip_blank_lines=False)  # fmt: skip
+        table = pd.read_csv(path, sep=separator, dtype=TEXT, encoding=encoding, quoting=csv.QUOTE_MINIMAL,
+                            skiprows=above, skip_blank_lines=False)  # fmt: skip
     except (OSError, UnicodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise DataError.about("unreadable table", file, f"Fetch it again ({str(error).strip()}).") from error
-    breaks = sum((table[name].str.count("\n").fillna(0).to_numpy(int) for name in table), np.zeros(len(table), int))  # within cells
+    within = (table[name].str.count("\n").fillna(0).to_numpy(int) for name in table)  # cells of several lines
+    breaks = sum(within, np.zeros(len(table), int))
     first = above + 2 + sum(str(name).count("\n") for name in table)
     return table.set_axis(first + np.cumsum(breaks + 1) - breaks - 1, axis=0).dropna(how="all")
 

@@ -33,6 +33,8 @@ MAPPINGS = Path(__file__).parent / "mappings"
 DEFAULT = "default"
 SCC = "SCC"  # in place of a class: akiec, but for the results without squamous cell carcinoma
 CHOICES = f'{", ".join(CLASSES)}; {SCC} for squamous cell carcinoma, which counts as akiec; "" for what is no class'
+NOTE = "What must be said wherever these images are used"
+COLUMNS_FIRST = "# with its columns filled in, give this mapping to the same command: it then lists the labels"
 FILL_IN = "?"  # what the written mapping has where its reader must choose
 
 
@@ -94,23 +96,25 @@ def key(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def template(how: TableMapping, title: str, columns: Mapping[str, str | list[str]], counts: pd.Series, there: Iterable[str]) -> str:
+def template(how: TableMapping, title: str, columns: Mapping[str, str | list[str]], counts: pd.Series,
+             there: Iterable[str]) -> str:  # fmt: skip
     """A mapping to fill in that says all that `how` says itself, but for columns that are not `there`, in the table.
 
     columns: what is known of each fact, or FILL_IN; counts: each label of the table -> rows; the commonest comes first.
     """
-    open_, said = FILL_IN in columns.values(), how.said
-    lines = [f"title = {_quoted(how.title or title)}",
-             f"note = {_quoted(how.note)}" if how.note else '# note = "What must be said wherever these images are used"', "",
-             "[columns]" + f"  # the table has {', '.join(map(_quoted, there))}" * open_,
+    said, note = how.said, f"note = {_quoted(how.note)}" if how.note else f"# note = {_quoted(NOTE)}"
+    named = f"  # the table has {', '.join(map(_quoted, there))}" if FILL_IN in columns.values() else ""
+    lines = [f"title = {_quoted(how.title or title)}", note, "", f"[columns]{named}",
              *(f"{fact} = {_quoted(name)}" for fact, name in columns.items())]  # fmt: skip
     more = sorted(set(how.columns) - {*columns, "label"})
     lines += [f"# where the table has them, too: {', '.join(more)}"] if more else []
     lines += ["", f"[labels]  # {CHOICES}"]
-    lines += [] if len(counts) else ["# with its columns filled in, give this mapping to the same command: it then lists the labels"]
-    lines += [f"{_quoted(label)} = {_quoted(how.labels.get(key(label), FILL_IN))}  # {n:,} rows" for label, n in counts.items()]
+    lines += [] if len(counts) else [COLUMNS_FIRST]
+    lines += [f"{_quoted(label)} = {_quoted(how.labels.get(key(label), FILL_IN))}  # {n:,} rows"
+              for label, n in counts.items()]  # fmt: skip
     listed = {key(label) for label in counts.index}
-    lines += [f"{_quoted(label)} = {_quoted(dx)}" for label, dx in said.get("labels", {}).items() if key(label) not in listed]
+    lines += [f"{_quoted(label)} = {_quoted(dx)}"
+              for label, dx in said.get("labels", {}).items() if key(label) not in listed]  # fmt: skip
     words = [f"{_quoted(word)} = {_quoted(dx_type)}" for word, dx_type in said.get("confirmation", {}).items()]
     return "\n".join([*lines, *(["", "[confirmation]", *words] if words else [])]) + "\n"
 
@@ -148,7 +152,8 @@ def _check(name: str, own: dict[str, Any], facts: Iterable[str]) -> None:
             raise DataError(f"mapping {name}: {label!r} = {dx!r}: one of {CHOICES}")
     for word, said in own.get("confirmation", {}).items():
         if said not in CONFIRMATION.values():
-            raise DataError(f"mapping {name}: [confirmation] {word!r} = {said!r}: one of {', '.join(CONFIRMATION.values())}")
+            known = ", ".join(CONFIRMATION.values())
+            raise DataError(f"mapping {name}: [confirmation] {word!r} = {said!r}: one of {known}")
     for text in ("title", "note"):
         if not isinstance(own.get(text, ""), str):
             raise DataError(f"mapping {name}: {text} = {own[text]!r}: give text, in quotes")

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from lesionkit.data import mapping, readers
-from lesionkit.data.files import AMBIGUOUS, find_files, image_files
+from lesionkit.data.files import find_files, image_files
 from lesionkit.data.listing import Listing, from_one_hot, read_text
 from lesionkit.data.mapping import FILL_IN, SCC, TableMapping, key
 from lesionkit.data.matching import Rows, leave_out, match_images
@@ -59,7 +59,8 @@ def recognise(folder: Path, table: Path, name: str = "") -> Own:
     record = _record(title, how, rows)
     listing = Listing(folder, images[["image_id", "path"]].assign(owner=record.name), ())
     index, more = match_images(rows, listing, record, named)
-    absent = [f"{' or '.join(how.columns[fact])} ({fact}) is not there, and left empty." for fact in sorted(how.own) if not columns[fact]]
+    absent = [f"{' or '.join(how.columns[fact])} ({fact}) is not there, and left empty."
+              for fact in sorted(how.own) if not columns[fact]]  # fmt: skip
     problems = [problem_table("missing column", absent, file=[table.name] * len(absent)), ambiguous, *problems, *more]
     if index.empty:
         remedy = f"None of {len(text):,} rows has an image of a known label in {folder}: see the other problems."
@@ -71,8 +72,8 @@ def recognise(folder: Path, table: Path, name: str = "") -> Own:
 def external(root: Path, table: str = "", name: str = "") -> tuple[pd.DataFrame, pd.DataFrame]:
     """Index and problems, as of `readers.read`, of a study's images from outside: ISIC 2019, or somebody's own.
 
-    table: in a folder below `root`, beside its images or above them; name: a mapping, as of `recognise`, or a .toml below `root`. `path`
-    is relative to `root`. Raises DataError for what cannot be used.
+    table: in a folder below `root`, beside its images or above them; name: a mapping, as of `recognise`, or a .toml
+    below `root`. `path` is relative to `root`. Raises DataError for what cannot be used.
     """
     if not table:
         return readers.read(root, "isic2019")
@@ -115,11 +116,13 @@ def _rows(text: pd.DataFrame, columns: Mapping[str, list[str]], how: TableMappin
     there = f"The table has {', '.join(text)}."
     for fact in ("image", "label"):
         if fact in how.own and not columns[fact]:
-            raise DataError.about("missing column", file, f"{' or '.join(how.columns[fact])} ({fact}) is not there. {there}")
+            named = " or ".join(how.columns[fact])
+            raise DataError.about("missing column", file, f"{named} ({fact}) is not there. {there}")
     if not columns["image"]:
         raise DataError.about("no column of images", file, f"{MAP_IT} {there}")
     if len(columns["label"]) > 1 and "label" not in how.own:
-        raise DataError.about("several columns of labels", file, f"{', '.join(columns['label'])}: name one in a mapping.")
+        named = ", ".join(columns["label"])
+        raise DataError.about("several columns of labels", file, f"{named}: name one in a mapping.")
     facts = {COLUMNS.get(fact, fact): _first(text, found) for fact, found in columns.items()}
     rows = pd.DataFrame(facts, index=text.index).astype(TEXT)
     if not columns["label"]:
@@ -140,16 +143,18 @@ def _strangers(text: pd.DataFrame, columns: Mapping[str, list[str]], hot: list[s
     """Columns that may be labels beside `hot`: 0 and 1 alone, and 1 only in rows where none of these is."""
     none, taken = text[hot].apply(pd.to_numeric, errors="coerce").eq(0).all(axis=1), {*hot, *sum(columns.values(), [])}
     others = {column: pd.to_numeric(text[column], errors="coerce") for column in text if column not in taken}
-    return [name for name, found in others.items() if found.isin((0, 1)).all() and found.eq(1).any() and none[found.eq(1)].all()]
+    binary = {column: found.eq(1) for column, found in others.items() if found.isin((0, 1)).all()}
+    return [column for column, one in binary.items() if one.any() and none[one].all()]
 
 
 def _check_hot(text: pd.DataFrame, hot: list[str], strangers: list[str], labels: pd.Series, file: str) -> None:
     """Raises DataError where some columns of labels are not known: their images would be missing, and all seem well."""
     if len(hot) > 1 and not strangers and labels.isna().mean() <= 0.5:
         return
-    also = f"{', '.join(strangers)} may be labels, too. {GIVE_EACH}" if strangers else "Add a column for each other label, or one with all."
-    raise DataError.about("labels not one-hot", file, f"{labels.isna().sum():,} of {len(text):,} rows have no single 1 in "
-                          f"{', '.join(hot)}. {also}")  # fmt: skip
+    also = f"{', '.join(strangers)} may be labels, too. {GIVE_EACH}"
+    remedy = also if strangers else "Add a column for each other label, or one with all."
+    said = f"{labels.isna().sum():,} of {len(text):,} rows have no single 1 in {', '.join(hot)}."
+    raise DataError.about("labels not one-hot", file, f"{said} {remedy}")
 
 
 def _sound(rows: pd.DataFrame, how: TableMapping, file: str) -> Rows:
@@ -160,9 +165,10 @@ def _sound(rows: pd.DataFrame, how: TableMapping, file: str) -> Rows:
     unknown = rows["source_dx"][~labels.isin(how.labels)].value_counts()
     if len(unknown):
         named = ", ".join(f"{label!r} ({n:,})" for label, n in unknown.head(8).items()) + ", …" * (len(unknown) > 8)
-        raise DataError.about("unknown label", file, f"{len(unknown)} labels are of no known class: {named}. {GIVE_EACH}")  # fmt: skip
+        told = f"{len(unknown)} labels are of no known class: {named}."
+        raise DataError.about("unknown label", file, f"{told} {GIVE_EACH}")
     rows = rows.assign(known=labels.map(how.labels))
-    called = labels.eq(key(SCC)) & ~rows["known"].map(mapping.class_of).eq(LABELS[key(SCC)])  # theirs, for something else
+    called = labels.eq(key(SCC)) & rows["known"].map(mapping.class_of).ne(LABELS[key(SCC)])  # theirs, for another thing
     rows["source_dx"] = rows["source_dx"].mask(called, rows["source_dx"] + " (the table's)")
     rows["source_dx"] = rows["source_dx"].mask(rows["known"] == SCC, SCC)  # so that results without it stand beside
     rows["dx_type"] = rows["dx_type"].map(lambda word: how.confirmation.get(key(word), word), na_action="ignore")
@@ -184,8 +190,8 @@ def _one_spelling(labels: pd.Series) -> pd.Series:
 
 
 def _lesions(rows: pd.DataFrame) -> pd.Series:
-    """The lesion, else the patient, else the image. Lesions that are numbered anew for each patient are told apart; and a
-    patient or an image that is called as a lesion is "patient 3" or "image 3".
+    """The lesion, else the patient, else the image. Lesions that are numbered anew for each patient are told apart; and
+    a patient or an image that is called as a lesion is "patient 3" or "image 3".
     """
     lesion, patient = rows["lesion_id"], rows["patient"]
     shared = patient.groupby(lesion).transform("nunique") > 1

@@ -41,7 +41,8 @@ class Hashes:
         if folder is None or not folder.is_dir():
             return None
         if folder not in self.folders:
-            files = sorted(os.path.join(folder, prefix, name) for prefix, names in walk(folder, unlisted=None) for name in names)
+            below = walk(folder, unlisted=None)
+            files = sorted(os.path.join(folder, prefix, name) for prefix, names in below for name in names)
             if (new := sum(file not in self.known for file in files)) > MANY:
                 print(f"reading {new:,} new files in {folder} once, to know when they change", file=sys.stderr)
                 with ThreadPoolExecutor() as pool:  # hashing releases Python's lock

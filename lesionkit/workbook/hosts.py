@@ -89,10 +89,11 @@ def cache(folder: Path) -> Path:
 
 
 def bring(folder: Path) -> Path | None:
-    """Copy to `folder`, if it holds no results yet, what an earlier session has left in an attached folder of its last two names.
+    """Copy to `folder`, if it holds no results yet, what an earlier session has left in an attached folder of its last two
+    names.
 
-    Of several the one with the longest manifest, and without its cache. Settings that a notebook wrote meanwhile give way to
-    those of the copy. Returns the folder that was copied; None where nothing was.
+    Of several the one with the longest manifest, and without its cache. Settings that a notebook wrote meanwhile give
+    way to those of the copy. Returns the folder that was copied; None where nothing was.
     """
     earlier = _session(folder)
     here = list(folder.iterdir()) if folder.is_dir() else []
@@ -127,7 +128,7 @@ def introduce(notebook: str, folder: Path, images: Path | None, earlier: Path | 
         return
     yield f"{host}: results in {folder}" + (f", begun as a copy of {earlier}" if earlier else "")
     if other := unused(folder):
-        yield f"Not used, as there are results here already: {other}. To go on from it, remove {folder} and open the notebook again"
+        yield f"Not used, as there are results here already: {other}. To go on from it, remove {folder} and start again"
     if host == "Colab" and _drive() not in folder.parents:
         yield f"They end with the session. To keep them, {DRIVE}"
     if images:
@@ -140,7 +141,8 @@ def introduce(notebook: str, folder: Path, images: Path | None, earlier: Path | 
 def _session(folder: Path) -> Path | None:
     """Of the attached folders with results of the last two names of `folder` the one with the longest manifest."""
     ends = "/".join(folder.parts[-2:])
-    found = [place for place in _folders(f"{session}/{ends}" for session in SESSIONS) if (place / "manifest.json").is_file()]
+    places = _folders(f"{session}/{ends}" for session in SESSIONS)
+    found = [place for place in places if (place / "manifest.json").is_file()]
     return max(found, key=lambda place: (place / "manifest.json").stat().st_size, default=None)
 
 

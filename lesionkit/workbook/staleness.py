@@ -147,7 +147,7 @@ def observed(step: Step, manifest: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _mappings(step: Step, place: Place) -> dict[str, str | None]:
-    """What says how notebook 01 reads a table of own images; a .toml may lie anywhere, a shipped one changes with the package."""
+    """What says how notebook 01 reads own images: a .toml may lie anywhere, and one that ships changes with the package."""
     if step.number != "01" or not place.study.external:
         return {}
     files = mapping.files_of(place.study.mapping, place.images or Path())

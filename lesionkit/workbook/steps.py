@@ -22,7 +22,6 @@ from lesionkit.workbook.artifacts import images_folder
 from lesionkit.workbook.hashes import Hashes, short_hash
 from lesionkit.workbook.manifest import cut_manifest, file_hash, read_manifest, update_manifest
 from lesionkit.workbook.staleness import Place, Step
-from lesionkit.writing import write_atomically
 
 NOTEBOOKS = Path(lesionkit.__file__).parents[1] / "notebooks"
 TEMPLATE = "02_"  # runs once a backbone

@@ -45,11 +45,12 @@ class Outside:
     unseen: str = ""  # what could not be compared with the run's images
 
 
-def validate(run: Path, images: Path, table: Path, out: Path, mapping: str = "", say: Callable[[str], None] = print) -> Path:
+def validate(run: Path, images: Path, table: Path, out: Path, mapping: str = "",
+             say: Callable[[str], None] = print) -> Path:  # fmt: skip
     """Predict the images below `images` with the members of the run, and run notebooks 03 and 04 on them; returns `out`.
 
-    table, mapping: as of `own.recognise`. Predictions are kept in the cache of `out` and made anew only where a model, an image or
-    its row has changed. splits/external_set.csv counts what was left out, splits/exclusions.csv names it. Raises DataError
+    table, mapping: as of `own.recognise`. Predictions are kept in the cache of `out` and made anew only where a model,
+    an image or its row has changed. splits/external_set.csv counts what was left out, splits/exclusions.csv names it. Raises DataError
     for a table or images that cannot be used, PredictionError for `out` or predictions that cannot, FileNotFoundError and
     ValueError where the run lacks something, and RunError where a notebook fails.
     """
@@ -90,18 +91,22 @@ def _apart(trained: Run, found: Own, images: Path, store: Pixels, cache: Path) -
     if external.empty:
         raise DataError(f"{found.reading.record.title}: no image is left.\n{removed.to_string(index=False)}", problems)
     alike = duplicates.near_duplicates(store.of(external["image_id"]), external["image_id"])
-    split = splits.study_table(inside[splits.COLUMNS], inside, external, alike, leaky=trained.study.split == "image_leaky")
+    leaky = trained.study.split == "image_leaky"
+    split = splits.study_table(inside[splits.COLUMNS], inside, external, alike, leaky=leaky)
     framed = frames.framed_files([images / path for path in external["path"]])
     return Outside(external.assign(framed=framed), split, removed, problems, unseen)
 
 
-def _twins(trained: Run, inside: pd.Series, store: Pixels, readable: pd.Series, cache: Path) -> tuple[pd.DataFrame | None, str]:
-    """Pairs of an image of the run and one of these that look alike, and what must be said of those that were not compared.
+def _twins(trained: Run, inside: pd.Series, store: Pixels, readable: pd.Series,
+           cache: Path) -> tuple[pd.DataFrame | None, str]:  # fmt: skip
+    """Pairs of an image of the run and one of these that look alike, and what must be said of those not compared.
 
-    An image that cannot be read is black in a store, and black images are like no other. None: not one could be compared.
+    An image that cannot be read is black in a store, and black images are like no other. None: no image was compared.
     """
     theirs = _pixels_of(trained, inside, cache)
-    seen = inside.iloc[:0] if theirs is None else inside[inside.isin(theirs.image_ids) & ~inside.isin(theirs.failures["image_id"])]
+    if theirs is None:
+        return None, NOT_LOOKED_FOR
+    seen = inside[inside.isin(theirs.image_ids) & ~inside.isin(theirs.failures["image_id"])]
     if seen.empty:
         return None, NOT_LOOKED_FOR
     pairs = duplicates.near_duplicates(theirs.of(seen), seen, store.of(readable), readable)
@@ -125,8 +130,8 @@ def _gone(readable: pd.DataFrame, external: pd.DataFrame, twins: pd.DataFrame | 
     """The problem of images that are the run's own, or of their lesions."""
     rows = readable[~readable["image_id"].isin(external["image_id"])]
     twin = {} if twins is None else twins.drop_duplicates("image_b").set_index("image_b")["image_a"]  # the surest
-    remedies = [f"Left out: it looks like {twin[one]} of the run." if one in twin else "Left out: the run has it, or its lesion."
-                for one in rows["image_id"]]  # fmt: skip
+    why = {one: f"it looks like {twin[one]} of the run" for one in rows["image_id"] if one in twin}
+    remedies = [f"Left out: {why.get(one, 'the run has it, or its lesion')}." for one in rows["image_id"]]
     return problem_table("image of the run", remedies, image_id=rows["image_id"], file=rows["path"])
 
 
@@ -163,7 +168,8 @@ def _answers(trained: Run, name: str, store: Pixels, outside: Outside, images: P
     return tuple(pd.read_parquet(file) for file in files)
 
 
-def _with_inside(trained: Run, known: pd.DataFrame, scored: pd.DataFrame, outside: Outside) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _with_inside(trained: Run, known: pd.DataFrame, scored: pd.DataFrame,
+                 outside: Outside) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
     """Predictions and index of the run's validation and test images and of the external ones."""
     inside = known[known["split"].isin(("val", "test"))]
     table = pd.concat([part[part["model"] == name] for name in trained.study.backbones for part in (inside, scored)])
@@ -186,4 +192,5 @@ def _told(found: Own, outside: Outside) -> str:
     lost = [f"{n:,} {step}" for step, n in outside.removed[["step", "removed"]].itertuples(index=False) if n]
     named = f"; left out: {', '.join(lost)} (splits/exclusions.csv names them)" if lost else "; nothing left out"
     named += f"; {outside.unseen}" if outside.unseen else ""
-    return f"{found.rows:,} rows, {len(outside.index):,} external images of {outside.index['lesion_id'].nunique():,} lesions{named}"
+    lesions = outside.index["lesion_id"].nunique()
+    return f"{found.rows:,} rows, {len(outside.index):,} external images of {lesions:,} lesions{named}"

@@ -125,7 +125,9 @@ def test_labels_that_say_little_of_most_rows_stop(tmp_path, text, said):
     assert report.fatal and re.search(said, only(report.problems)["remedy"])
 
 
-@pytest.mark.parametrize("theirs, expected", [("bkl", ["akiec", "bkl"]), ("", ["akiec"]), ("SCC", ["akiec", "akiec"]), ("mel", ["akiec", "mel"])])
+@pytest.mark.parametrize("theirs, expected", [
+    ("bkl", ["akiec", "bkl"]), ("", ["akiec"]), ("SCC", ["akiec", "akiec"]), ("mel", ["akiec", "mel"]),
+])  # fmt: skip
 def test_a_label_that_is_called_scc_may_mean_something_else(tmp_path, theirs, expected):
     clinic = toml(tmp_path, f'[labels]\nPlattenepithel = "SCC"\nSCC = "{theirs}"\n')
     images = pictures(tmp_path / "i", "a.jpg", "b.jpg")

@@ -172,7 +172,8 @@ def test_a_study_of_one_session_is_gone_on_with_on_the_next(host, tmp_path, caps
     given = books.write_study(tmp_path) | {"out": "outputs", "data": "", "say": lambda line: None}
     kmader(tmp_path / "kaggle/input/ham")
     (tmp_path / "kaggle/input/ham/labels.csv").write_text("image_id,dx,note\na,mel,\nb,nv,\n")
-    books.write_notebook(given["notebooks"], "01_eda", [cell.replace('"labels.csv"', '"ham" / "labels.csv"') for cell in books.CELLS["01_eda"]])
+    cells = [cell.replace('"labels.csv"', '"ham" / "labels.csv"') for cell in books.CELLS["01_eda"]]
+    books.write_notebook(given["notebooks"], "01_eda", cells)
     folder = pipeline.run_study(**given)
     assert folder == working / "outputs/toy" and len(ran) == 5
     shutil.move(working / "outputs", tmp_path / "kaggle/input/notebooks/me/first/outputs")
