@@ -22,6 +22,7 @@ from lesionkit.data import store
 from lesionkit.data.records import PROBLEM_COLUMNS, problem_table
 
 FITS = ("squash", "pad", "crop")
+UNREADABLE = "unreadable image"  # a problem
 REMEDY = "fetch the file again, or remove it together with its row"
 _DECODER = 2  # raise it whenever decode() yields other pixels: stores made before are then rebuilt
 _CHUNK = 4 * store.BLOCK  # images decoded between two writes: the most that an interruption loses
@@ -230,7 +231,7 @@ def _failure(index: pd.DataFrame, row: int) -> dict:
     return {
         "image_id": index["image_id"].iloc[row],
         "file": index["path"].iloc[row],
-        "problem": "unreadable image",
+        "problem": UNREADABLE,
         "remedy": REMEDY,
         "fatal": False,
     }
