@@ -33,7 +33,7 @@ class Study:
     # data: phantoms are written if `phantoms` is above 0, else the folder is given with --data
     phantoms: int = 0  # how many synthetic internal images
     phantom_size: int = 96  # px
-    external: str = ""  # your own images in place of ISIC 2019: their table, below the data's folder, with them beside or below it
+    external: str = ""  # your own images in place of ISIC 2019: their table, in a folder below the data's, with them
     mapping: str = ""  # how to read it: a mapping that ships, or a .toml below the data's folder; "": by common names
     split: str = "lesion"  # lesion | image_leaky (siblings of a lesion on both sides: published set-ups only)
     fractions: tuple[float, ...] = (0.70, 0.15, 0.15)  # train, validation, test
@@ -216,6 +216,10 @@ def _build(name: str, values: dict) -> Study:
         raise StudyError(f"backbones = {list(study.backbones)}: name at least one, and each once")
     if study.external and study.phantoms:
         raise StudyError(f"external = {study.external!r}: phantoms bring their own external set; set phantoms = 0")
+    place = Path(study.external)
+    if study.external and (place.is_absolute() or ".." in place.parts or len(place.parts) == 1):
+        raise StudyError(f"external = {study.external!r}: give the table's path below the folder of the data, in a folder of its own "
+                         "with its images, such as clinic/table.csv")  # fmt: skip
     if study.mapping and not study.external:
         raise StudyError(f"mapping = {study.mapping!r}: says how to read your own images; set external to their table")
     if not study.cams:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from PIL import Image
 
 from lesionkit import cli, study
 from lesionkit.guides import GUIDES
@@ -142,3 +143,27 @@ def test_extras_exist(found):
 @every(lambda text: [name for one in [*inline(text), *re.findall(r"^    (make .*)$", text, re.M)] for name in re.findall("^make ([a-z]+)", one)])
 def test_make_targets_exist(found):
     assert f"\n{found}:" in (ROOT / "Makefile").read_text()
+
+
+def test_the_guide_to_own_data_is_gone_through_on_its_own_table(tmp_path, monkeypatch, capsys):
+    """Its checks in their order: the first asks for columns, the second for labels, and with the guide's mapping the third is content."""
+    text = TEXTS["own-data.md"]
+    rows = re.findall(r"^    (\S.*;.*)$", text, re.M)
+    (tmp_path / "table.csv").write_text("\n".join(rows), encoding="cp1252")
+    for row in rows[1:]:
+        place = tmp_path / "images" / row.split(";")[0].replace("\\", "/")
+        place.parent.mkdir(parents=True)
+        Image.new("RGB", (8, 8), "brown").save(place)
+    given, clinic, said = tomllib.loads(blocks(text, "toml")[0]), tmp_path / "clinic.toml", []
+    monkeypatch.chdir(tmp_path)
+    for number, words in enumerate(call for call in commands(text) if call[:3] == ["data", "check", "images"]):
+        code = typer.main.get_command(cli.app).main(words, standalone_mode=False) or 0
+        out = capsys.readouterr().out
+        written = tomllib.loads("title = " + out.split("\ntitle = ", 1)[1]) if code else {}
+        said.append((code, written.get("columns"), written.get("labels")))
+        settled = 'title = "{title}"\nnote = "{note}"\n[columns]\n'.format(**given)
+        columns = "\n".join(f'{fact} = "{name}"' for fact, name in given["columns"].items())
+        clinic.write_text(settled + columns if not number else blocks(text, "toml")[0], encoding="utf-8")
+        assert number != 1 or (written["title"], written["note"]) == (given["title"], given["note"])
+    open_ = {"image": "?", "label": "?"}, dict.fromkeys(("Melanom", "Nävus"), "?")
+    assert said == [(1, open_[0], {}), (1, given["columns"], open_[1]), (0, None, None)]

@@ -142,3 +142,9 @@ def test_own_images_need_a_table_and_no_phantoms(overrides, message):
     with pytest.raises(StudyError, match=message):
         load("demo", overrides)
     assert load("full", ["external=clinic/table.csv", "mapping=derm7pt"]).mapping == "derm7pt"
+
+
+@pytest.mark.parametrize("place", ["/data/clinic/table.csv", "table.csv", "../clinic/table.csv"])
+def test_the_table_of_own_images_lies_in_a_folder_of_its_own(place):
+    with pytest.raises(StudyError, match=f"external = '{place}': give the table's path below .* in a folder of its own"):
+        load("full", [f"external={place}"])

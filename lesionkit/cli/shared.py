@@ -23,7 +23,9 @@ Set = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, such as outputs/demo, or of an export.")]
 ImagePaths = Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image files, or folders of them.")]
-OwnLabels = Annotated[Path, typer.Option("--labels", metavar="CSV", help="The table of your own images: a row an image.")]
+OwnLabels = Annotated[
+    Path, typer.Option("--labels", metavar="CSV", help="The table of your own images: image, label; lesion, patient, … if known.")
+]
 OwnMapping = Annotated[
     str, typer.Option("--mapping", metavar="NAME|FILE", help="How to read it: derm7pt, pad-ufes-20, bcn20000, or a .toml.")
 ]

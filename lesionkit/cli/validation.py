@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from lesionkit.cli.shared import BAD_USAGE, FAILED, OwnMapping, RunFolder, stop
+from lesionkit.cli.shared import BAD_USAGE, FAILED, OwnLabels, OwnMapping, RunFolder, stop
 
 
 def validate(
     run: RunFolder,
     images: Annotated[Path, typer.Option("--images", metavar="DIR", help="The folder of your images, and folders in it.")],
-    labels: Annotated[Path, typer.Option("--labels", metavar="CSV", help="Their table: image, label; lesion, patient, … if known.")],
+    labels: OwnLabels,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new folder for figures, tables and report.")],
     mapping: OwnMapping = "",
 ) -> None:  # fmt: skip

@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from lesionkit.data import own
+from lesionkit.data.decoding import UnreadableImage, decode
 from lesionkit.data.listing import list_folder
-from lesionkit.data.pixels import UnreadableImage, decode
+from lesionkit.data.pixels import UNREADABLE
 from lesionkit.data.readers import Reading, recognise
 from lesionkit.data.records import DATASETS, TEXT, DataError, problem_table
 
@@ -33,12 +34,14 @@ class Report:
         return bool(self.problems["fatal"].any())
 
     def as_dict(self) -> dict[str, Any]:
-        """The report for programs: folder, fatal, datasets (name, layout, images, lesions, labels), problems (a row each)."""
+        """The report for programs: folder, fatal, datasets (name, layout, images, lesions, labels), problems (a row each),
+        and the template of a mapping where one is to be filled in."""
         datasets = [{"dataset": one.record.name, "layout": one.layout, "images": len(one.index),
                      "lesions": int(one.index["lesion_id"].nunique()), "labels": one.index["source_dx"].value_counts().to_dict()}
                     for one in self.readings]  # fmt: skip
         problems = json.loads(self.problems.to_json(orient="records"))  # NA as null
-        return {"folder": str(self.folder), "fatal": self.fatal, "datasets": datasets, "problems": problems}
+        found = {"folder": str(self.folder), "fatal": self.fatal, "datasets": datasets, "problems": problems}
+        return found | ({"template": self.template} if self.template else {})
 
     def render(self) -> str:
         """The report as plain text."""
@@ -105,7 +108,7 @@ def verify(
             if progress and (done % 256 == 0 or done == len(index)):
                 progress(done, len(index))
     bad = index.assign(remedy=pd.Series(faults, index=index.index, dtype=TEXT)).dropna(subset="remedy")
-    return problem_table("unreadable image", bad["remedy"], image_id=bad["image_id"], file=bad["path"])
+    return problem_table(UNREADABLE, bad["remedy"], image_id=bad["image_id"], file=bad["path"])
 
 
 def _absent(reading: Reading) -> bool:

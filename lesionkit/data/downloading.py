@@ -42,12 +42,13 @@ class _Passing(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Remote:
-    """A file on a server; `size` in bytes and `md5` as published, where they are."""
+    """A file on a server; `size` in bytes and `md5` as published, where they are, and if the server `answered`."""
 
     name: str
     url: str
     size: int | None = None
     md5: str = ""
+    answered: bool = True
 
 
 def _session() -> requests.Session:
@@ -90,15 +91,19 @@ class Client:
 
         return self._patiently(attempt, tries=2)
 
-    def download(self, remote: Remote, target: Path, progress: Progress = lambda done, total: None) -> dict[str, str]:
+    def download(
+        self, remote: Remote, target: Path, progress: Progress = lambda done, total: None,
+        arrived: Callable[[dict[str, str], int], None] = lambda hashes, size: None,
+    ) -> None:  # fmt: skip
         """Fetch `remote` to `target`, which is not there before it is whole; goes on where an earlier call stopped.
 
-        Returns its `digests`. Raises DownloadError where the server refuses, gives up, or sends something else than was published, twice.
+        `arrived` is told its `digests` and size before it is put in place. Raises DownloadError where the server
+        refuses, gives up, or sends something else than was published, twice.
         """
         part, wrong = Part(target), []
 
         def attempt() -> dict[str, str]:
-            if not (remote.size and part.size == remote.size):
+            if not (remote.md5 and remote.size and part.size == remote.size):
                 self._receive(remote, part, progress)
             if remote.size is not None and part.size != remote.size:
                 short = f"{part.size:,} bytes came, {remote.size:,} are published"
@@ -112,9 +117,8 @@ class Client:
                 raise _Passing(fault) if len(wrong) < 2 else DownloadError(f"it came twice, and {fault}")
             return found
 
-        found = self._patiently(attempt, reached=lambda: part.size)
+        arrived(self._patiently(attempt, reached=lambda: part.size), part.size)
         part.finish()
-        return found
 
     def _receive(self, remote: Remote, part: Part, progress: Progress) -> None:
         """One attempt to get the rest of a file into its part."""
@@ -123,6 +127,7 @@ class Client:
         with self._get(remote.url, asked) as answer:
             if answer.status_code == 416:  # there is more of it here than there
                 part.discard()
+                raise _Passing(f"{done:,} bytes had come, and the server says that the file ends before (416)")
             start, total = _span(answer)
             if remote.size is not None and total not in (None, remote.size):
                 raise _Passing(f"the server says it has {total:,} bytes, {remote.size:,} are published")
@@ -153,8 +158,10 @@ class Client:
         raise _Passing(reason, _retry_after(answer))
 
     def _patiently(self, attempt: Callable[[], T], *, tries: int = 6, reached: Callable[[], int] = lambda: 0) -> T:
-        """`attempt` until it comes off; gives up after `tries` in a row that brought less than ENOUGH bytes together."""
-        best, failures = reached(), 0
+        """`attempt` until it comes off; gives up after `tries` in a row that brought less than ENOUGH bytes together,
+        and after as many that threw away what had come.
+        """
+        best, failures, losses = reached(), 0, 0
         while True:
             try:
                 return attempt()
@@ -162,10 +169,12 @@ class Client:
                 reason, asked = str(error), error.wait
             except requests.RequestException as error:
                 reason, asked = _plainly(error), 0.0
-            failures += 1
-            if reached() >= best + ENOUGH:
-                best, failures = reached(), 1
-            if failures >= tries or asked > LONGEST:
+            failures, now = failures + 1, reached()
+            if now >= best + ENOUGH:
+                best, failures = now, 1
+            elif now < best:  # a part was thrown away: what comes counts from here
+                best, losses = now, losses + 1
+            if max(failures, losses) >= tries or asked > LONGEST:
                 raise DownloadError(reason + (f" and asks to wait {asked:,.0f} s" if asked > LONGEST else ""))
             wait = max(asked, min(2.0 ** (failures - 1), 60))
             self.say(f"{reason}; trying again in {wait:,.0f} s")
@@ -173,7 +182,7 @@ class Client:
 
 
 def _span(answer: requests.Response) -> tuple[int, int | None]:
-    """Where the body of a response begins in the file, and how long the file is; None where the server keeps it back."""
+    """Where the body of a response begins in the file, and how long the file is; None where it is not said."""
     if answer.status_code != 200:
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", "").strip())
         if not match:

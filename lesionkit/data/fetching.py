@@ -1,46 +1,41 @@
 """`lesionkit data fetch`: an official release, downloaded, checked and unpacked into a folder.
 
-`fetched.json` in the folder says of each file where it came from, when, its size and hashes, and what it held (bytes and
-CRC-32 of each), so that a later fetch tells whether all is still there as it came.
+What came is noted in the folder (`fetched`), so that a later fetch tells whether all is still there as it came.
 """
 
-import json
-import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
-from lesionkit.data import unpacking
+from lesionkit.data import fetched, unpacking
 from lesionkit.data.downloading import Client, DownloadError, Remote
+from lesionkit.data.fetched import COMPARED, Entry, FetchError
 from lesionkit.data.parts import digests
 from lesionkit.data.releases import Release, Source, by_hand, locate
-from lesionkit.data.unpacking import UnpackError, free_bytes, listed
-
-RECORD = "fetched.json"
+from lesionkit.data.unpacking import UnpackError, free_bytes, listed, readable
 
 Progress = Callable[[str, int, int | None], None]  # what is done, bytes so far, bytes in all or None
 
 
-class FetchError(Exception):
-    """A release that is not fetched: what happened, and how to go on, also by hand."""
-
-
 @dataclass(frozen=True)
 class Plan:
-    """What a fetch would do. `remotes` by the file's name in the release; without any, the release is whole already."""
+    """What a fetch would do. `remotes` by the file's name in the release; without any, the release is whole already.
+
+    `late`: files that are whole, but came while no server said what is published; they are compared now.
+    """
 
     release: Release
     source: Source
     folder: Path
     remotes: dict[str, Remote]
+    late: dict[str, Remote] = field(default_factory=dict)
 
     @property
     def needed(self) -> int:
-        """Bytes the disk must have: all of it, about as large unpacked as packed, and the largest archive beside it."""
+        """Bytes the disk must have: all of it, as large unpacked as packed, and the largest archive beside it."""
         sizes = {name: remote.size or 0 for name, remote in self.remotes.items()}
         here = {name: _size(self.folder / f"{remote.name}.part") for name, remote in self.remotes.items()}
         packed = [size for name, size in sizes.items() if name.endswith(".zip") and not by_hand(name, self.folder)]
@@ -53,8 +48,8 @@ class Plan:
         return "\n".join([
             f"{self.release.title}, from {self.source.page}",
             *(f"  {name:<{width}}  {readable(remote.size):>10}" for name, remote in self.remotes.items()),
-            f"  {'together':<{width}}  {readable(sum(filter(None, sizes))):>10}; on disk about {readable(self.needed)}, "
-            f"{readable(free_bytes(self.folder))} are free in {self.folder}",
+            f"  {'together':<{width}}  {readable(sum(filter(None, sizes))):>10}; on disk about "
+            f"{readable(self.needed)}, {readable(free_bytes(self.folder))} are free in {self.folder}",
             licence(self.release, self.source),
         ])  # fmt: skip
 
@@ -67,19 +62,22 @@ def licence(release: Release, source: Source) -> str:
 
 def plan(release: Release, source: Source, folder: Path, client: Client, progress: Progress) -> Plan:
     """What is to be done to have `release` in `folder`, where nothing is changed yet. Raises FetchError."""
-    record = read_record(folder).get(release.title, {}).get(source.host, {})
-    todo = tuple(name for name in source.files if not _whole(folder, name, record.get(name), progress))
+    entries = fetched.read(folder, release.title, source.host)
+    todo = tuple(name for name in source.files if not fetched.whole(folder, name, entries.get(name), progress))
+    waiting = (name for name, entry in entries.items() if name not in todo and entry.get("compared") == "not yet")
+    late = _late(source, tuple(waiting), folder, client)
     if not todo:
-        return Plan(release, source, folder, {})
+        return Plan(release, source, folder, {}, late)
     try:
         remotes = locate(source, todo, folder, client)
     except DownloadError as error:
-        raise FetchError(_go_on(error, release, source, folder, {name: source.address(name) for name in todo})) from error
-    found = Plan(release, source, folder, remotes)
+        addresses = {name: source.address(name) for name in todo}
+        raise FetchError(_go_on(error, release, source, folder, addresses)) from error
+    found = Plan(release, source, folder, remotes, late)
     if found.needed > (free := free_bytes(folder)):
         raise FetchError(
-            f"{folder} has {readable(free)} free, about {readable(found.needed)} are needed. Make room, or give a folder "
-            "on another disk"
+            f"{folder} has {readable(free)} free, about {readable(found.needed)} are needed. Make room, or give a "
+            "folder on another disk"
         )
     return found
 
@@ -89,94 +87,119 @@ def carry_out(plan: Plan, client: Client, say: Callable[[str], None], progress: 
     plan.folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(plan.folder / ".fetch.lock", timeout=0):
+            for name, remote in plan.late.items():
+                say(f"{name}: {_compare(plan, name, remote)}")
             for name, remote in plan.remotes.items():
-                say(f"{name}: {_one(plan, name, remote, client, progress)}")
+                if fetched.whole(plan.folder, name, _entry(plan, name), progress):  # the plan is older than the lock
+                    say(f"{name}: whole, by another fetch")
+                else:
+                    say(f"{name}: {_one(plan, name, remote, client, progress)}")
     except Timeout:
         raise FetchError(f"another fetch is at work in {plan.folder}: wait for it to end") from None
     except UnpackError as error:
         raise FetchError(str(error)) from error
 
 
-def read_record(folder: Path) -> dict[str, Any]:
-    """fetched.json: release -> source -> file -> from, when, bytes, sha256, md5, contents; empty where there is none."""
-    file = folder / RECORD
+def _late(source: Source, names: tuple[str, ...], folder: Path, client: Client) -> dict[str, Remote]:
+    """What is published of files that could not be compared when they came."""
     try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return {}
-    except (ValueError, TypeError, OSError) as error:
-        raise FetchError(f"{file} cannot be read ({error}). Delete it: what is there is then compared anew") from error
+        return locate(source, names, folder, client) if names else {}
+    except DownloadError:
+        return {name: Remote(name, source.page, answered=False) for name in names}
 
 
-def readable(size: int | None) -> str:
-    """Bytes in words: 1.4 GB; "?" for None."""
-    if size is None:
-        return "?"
-    unit, name = next(((unit, name) for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")) if size >= unit), (1, "bytes"))
-    return f"{size / unit:.1f} {name}" if unit > 1 else f"{size} bytes"
+def _entry(plan: Plan, name: str) -> Entry | None:
+    return fetched.read(plan.folder, plan.release.title, plan.source.host).get(name)
+
+
+def _note(plan: Plan, name: str, entry: Entry) -> None:
+    fetched.note(plan.folder, plan.release.title, plan.source.host, name, entry)
 
 
 def _one(plan: Plan, name: str, remote: Remote, client: Client, progress: Progress) -> str:
     """Bring in one file of a release, and say what was done."""
     own = by_hand(name, plan.folder)
     file = own or plan.folder / remote.name
-    if own:
-        hashes = digests(own)
-        _check_own(own, remote, hashes["md5"])
-    else:
-        try:
-            hashes = client.download(remote, file, lambda done, total: progress(name, done, total))
-        except DownloadError as error:
-            raise FetchError(_go_on(error, plan.release, plan.source, plan.folder, {remote.name: remote.url})) from error
-    size = file.stat().st_size
+    entry = _found(plan, name, remote, file) if own else _downloaded(plan, name, remote, file, client, progress)
     if file.suffix == ".zip":
         contents = unpacking.unpack(file, plan.folder, lambda done, total: progress(f"unpacking {name}", done, total))
     else:
-        contents = {file.name: (size, unpacking.checksum(file))}
-    entry = {"from": remote.url, "by_hand": own is not None, "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-             "bytes": size, **hashes, "contents": {path: f"{size} {crc:08x}" for path, (size, crc) in contents.items()}}  # fmt: skip
-    _note(plan, name, entry)
-    done = f"{readable(size)}, " + ("MD5 as published" if remote.md5 else "no hash is published: its SHA-256 is noted")
+        contents = {file.name: (entry["bytes"], unpacking.checksum(file))}
+    _note(plan, name, entry | {"contents": fetched.written(contents)})
+    done = f"{readable(entry['bytes'])}, {_words(plan, entry)}"
     if file.suffix != ".zip":
         return done
-    if own is None:
+    if not entry["by_hand"]:
         file.unlink()  # what it held lies beside it, each file with the CRC-32 that the archive states
     return done + f", {len(contents):,} files unpacked"
 
 
-def _check_own(file: Path, remote: Remote, md5: str) -> None:
-    """A file that lay there already must be the published one, as far as that is known."""
-    size = file.stat().st_size
-    table = file.name != remote.name  # Dataverse's other form of it, of another size
-    if remote.size not in (None, size) and not table:
-        fault = f"has {size:,} bytes, {remote.size:,} are published"
-    elif remote.md5 and md5 != remote.md5.lower():
-        fault = f"has the MD5 {md5}, published is {remote.md5}"
-    else:
-        return
-    raise FetchError(f"{file} {fault}. Move or delete it, and give the same command again: it is then fetched anew")
+def _downloaded(plan: Plan, name: str, remote: Remote, file: Path, client: Client, progress: Progress) -> Entry:
+    """Fetch a file. It is noted before it is in place, so that it is never taken for the user's."""
+    noted = {}
+
+    def arrived(hashes: dict[str, str], size: int) -> None:
+        noted.update(_about(remote, False, size, hashes))
+        _note(plan, name, noted)
+
+    try:
+        client.download(remote, file, lambda done, total: progress(name, done, total), arrived)
+    except DownloadError as error:
+        addresses = {remote.name: remote.url}
+        raise FetchError(_go_on(error, plan.release, plan.source, plan.folder, addresses)) from error
+    return noted
 
 
-def _whole(folder: Path, name: str, entry: dict[str, Any] | None, progress: Progress) -> bool:
-    """Whether what an entry of the record names is all there. Raises FetchError where something differs from what came."""
-    if entry is None:
-        return False
-    contents = {path: (int(size), int(crc, 16)) for path, (size, crc) in ((p, c.split()) for p, c in entry["contents"].items())}
-    missing, differing = unpacking.compare(folder, contents, lambda done, total: progress(f"checking {name}", done, total))
-    if differing:
+def _found(plan: Plan, name: str, remote: Remote, file: Path) -> Entry:
+    """Of a file that lies there already: put there by the user, or by a fetch that did not get to unpack it."""
+    entry = _about(remote, True, file.stat().st_size, digests(file))
+    if fault := _fault(entry, file.name, remote):
         raise FetchError(
-            f"{listed(differing)}: in {folder} and other than fetched on {entry['when'][:10]}. Move or delete what is there: "
-            "nothing is overwritten. The same command then fetches it again"
+            f"{file} {fault}. Move or delete it, and give the same command again: it is then fetched anew"
         )
-    return not missing
+    before = _entry(plan, name)
+    ours = before and "contents" not in before and not before["by_hand"] and before["sha256"] == entry["sha256"]
+    return before if ours else entry
 
 
-def _note(plan: Plan, name: str, entry: dict[str, Any]) -> None:
-    record = read_record(plan.folder)
-    record.setdefault(plan.release.title, {}).setdefault(plan.source.host, {})[name] = entry
-    temporary = plan.folder / f".{RECORD}.partial"
-    temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    os.replace(temporary, plan.folder / RECORD)
+def _about(remote: Remote, by_hand: bool, size: int, hashes: dict[str, str]) -> Entry:
+    return {"from": remote.url, "by_hand": by_hand, "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "bytes": size, **hashes, "compared": _how(remote)}  # fmt: skip
+
+
+def _how(remote: Remote) -> str:
+    return "not yet" if not remote.answered else "md5" if remote.md5 else "no hash"
+
+
+def _words(plan: Plan, entry: Entry) -> str:
+    return COMPARED[entry["compared"]].format(host=plan.source.title)
+
+
+def _fault(entry: Entry, name: str, remote: Remote) -> str:
+    """In what a file of this name is not the published one, as far as that is known; "" for nothing."""
+    table = name != remote.name  # Dataverse's other form of it, of another size
+    if remote.size not in (None, entry["bytes"]) and not table:
+        return f"has {entry['bytes']:,} bytes, {remote.size:,} are published"
+    if remote.md5 and entry["md5"] != remote.md5.lower():
+        return f"has the MD5 {entry['md5']}, published is {remote.md5}"
+    return ""
+
+
+def _compare(plan: Plan, name: str, remote: Remote) -> str:
+    """Compare a file that came when no server answered, by what was noted of it: the file itself may be gone."""
+    entry = _entry(plan, name)
+    if entry is None:
+        return "no longer noted"
+    file = name if name.endswith(".zip") else next(iter(entry["contents"]), name)
+    if fault := _fault(entry, file, remote):
+        came = sorted({path.partition("/")[0] for path in entry["contents"]} | {file})
+        raise FetchError(
+            f"{file}, put into {plan.folder} by {entry['when'][:10]}, {fault}. Move or delete there {', '.join(came)}, "
+            "and give the same command again: it is then fetched anew"
+        )
+    entry["compared"] = _how(remote)
+    _note(plan, name, entry)
+    return _words(plan, entry)
 
 
 def _go_on(error: DownloadError, release: Release, source: Source, folder: Path, addresses: dict[str, str]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lesionkit.data import pixels
+from lesionkit.data import decoding
 from lesionkit.data.field import GRID, LUMA, Shares, brightness, frame_box
 
 CORNER = 12  # a corner is the triangle with legs of a twelfth of the side
@@ -41,7 +41,7 @@ def framed_files(paths: Sequence[Path], workers: int | None = None) -> np.ndarra
     """
 
     def decide(path: Path) -> bool:
-        return bool(framed(pixels.decode(path, GRID, "squash")[None])[0])
+        return bool(framed(decoding.decode(path, GRID, "squash")[None])[0])
 
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         return np.fromiter(pool.map(decide, paths), bool, len(paths))
@@ -51,8 +51,8 @@ def boxes(paths: Sequence[Path], workers: int | None = None) -> list[Shares]:
     """`field.frame_box` of image files. Raises UnreadableImage for the first file that is none."""
 
     def box(path: Path) -> Shares:
-        with pixels.opened(path) as image:
-            return frame_box(pixels.to_rgb(image))
+        with decoding.opened(path) as image:
+            return frame_box(decoding.to_rgb(image))
 
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         return list(pool.map(box, paths))

@@ -3,7 +3,7 @@
 import csv
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,14 +47,19 @@ def list_folder(folder: Path) -> Listing:
     return Listing(folder, table, tuple(sorted(others)))
 
 
-def walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
+def _unlisted(error: OSError) -> None:
+    remedy = f"Check who may read it ({error.strerror})."
+    raise DataError.about("unreadable folder", str(error.filename), remedy) from error
+
+
+def walk(folder: Path, unlisted: Callable[[OSError], None] | None = _unlisted) -> Iterator[tuple[str, list[str]]]:
     """Each folder below, as "" or "sub/folder/", with the names of its files, sorted: links followed, hidden files and
-    macOS's leavings not. Raises DataError where there is no folder, or one cannot be read.
+    macOS's leavings not. Raises DataError where there is no folder, or one cannot be read; with None this is passed over.
     """
     if not folder.is_dir():
         raise DataError.about("missing folder", str(folder), "Give the folder of images and label file.")
     seen = set()
-    for base, folders, names in os.walk(folder, followlinks=True, onerror=_unlisted):
+    for base, folders, names in os.walk(folder, followlinks=True, onerror=unlisted):
         real = os.path.realpath(base)
         if real in seen:  # a link back up would go round for ever
             folders.clear()
@@ -84,8 +89,9 @@ def read_table(
                 file,
                 f"Column {name!r} is not among {', '.join(table.columns)}: fetch the official release's table again.",
             )
-    lines = [f"{file}:{number}" for number in range(2, len(table) + 2)]
+    lines = [f"{file}:{number}" for number in table.index]
     table = table.reindex(columns=list(wanted)).rename(columns=wanted).astype(TEXT).assign(line=lines)
+    table = table.reset_index(drop=True)
     remedies = [_without(name) for name in missing]
     return table, problem_table("missing column", remedies, file=[file] * len(missing))
 
@@ -117,14 +123,23 @@ def _owner(prefix: str) -> str | None:
 
 
 def read_text(path: Path, file: str, encoding: str = "utf-8-sig") -> pd.DataFrame:
-    """All of a table as text: commas, semicolons or tabs, quoted or not. Raises DataError where it cannot be read."""
+    """All of a table as text: commas, semicolons or tabs, quoted or not; its index is the line where a row begins.
+
+    Empty rows are left out. Raises DataError where it cannot be read.
+    """
     try:
         with path.open(encoding=encoding) as lines:
-            header = lines.readline()
+            above, header = next(((number, line) for number, line in enumerate(lines) if line.strip()), (0, ""))
         separator = max(",\t;", key=header.count)
-        return pd.read_csv(path, sep=separator, dtype=TEXT, encoding=encoding, quoting=csv.QUOTE_MINIMAL)
+        table = pd.read_csv(path, sep=separator, dtype=TEXT, encoding=encoding, quoting=csv.QUOTE_MINIMAL,
+                            skiprows=above, skip_blank_lines=False)  # fmt: skip
     except (OSError, UnicodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise DataError.about("unreadable table", file, f"Fetch it again ({str(error).strip()}).") from error
+    within = (table[name].str.count("\n").fillna(0).to_numpy(int) for name in table)  # cells of several lines
+    breaks = sum(within, np.zeros(len(table), int))
+    first = above + 2 + sum(str(name).count("\n") for name in table)
+    return table.set_axis(first + np.cumsum(breaks + 1) - breaks - 1, axis=0).dropna(how="all")
+
 
 
 def _without(column: str) -> str:
@@ -134,8 +149,3 @@ def _without(column: str) -> str:
             "fetch the official release's table again."
         )
     return f"Column {column!r} is missing and left empty: fetch the official release's table again."
-
-
-def _unlisted(error: OSError) -> None:
-    remedy = f"Check who may read it ({error.strerror})."
-    raise DataError.about("unreadable folder", str(error.filename), remedy) from error

@@ -33,6 +33,8 @@ MAPPINGS = Path(__file__).parent / "mappings"
 DEFAULT = "default"
 SCC = "SCC"  # in place of a class: akiec, but for the results without squamous cell carcinoma
 CHOICES = f'{", ".join(CLASSES)}; {SCC} for squamous cell carcinoma, which counts as akiec; "" for what is no class'
+NOTE = "What must be said wherever these images are used"
+COLUMNS_FIRST = "# with its columns filled in, give this mapping to the same command: it then lists the labels"
 FILL_IN = "?"  # what the written mapping has where its reader must choose
 
 
@@ -46,12 +48,12 @@ class TableMapping:
     columns: Mapping[str, tuple[str, ...]]
     labels: Mapping[str, str]  # label -> class, SCC or ""
     confirmation: Mapping[str, str]
-    own: frozenset[str]  # facts whose column this mapping names itself
+    said: Mapping[str, Any]  # by its file alone, as it lies there
 
-    def class_of(self, label: str) -> str:
-        """The class of a label; "" if it is none. Raises KeyError for a label that is not known."""
-        found = self.labels[key(label)]
-        return LABELS[SCC.casefold()] if found == SCC else found
+    @property
+    def own(self) -> frozenset[str]:
+        """Facts whose column this mapping names itself."""
+        return frozenset(self.said.get("columns", {}))
 
 
 def available() -> list[str]:
@@ -71,7 +73,22 @@ def load(name: str = "") -> TableMapping:
     said = CONFIRMATION | _by_key(own.get("confirmation", {}))
     stem = Path(name).stem
     return TableMapping(stem, own.get("title", stem), own.get("note", ""), MappingProxyType(columns | mine),
-                        MappingProxyType(labels), MappingProxyType(said), frozenset(mine))  # fmt: skip
+                        MappingProxyType(labels), MappingProxyType(said), MappingProxyType(own))  # fmt: skip
+
+
+def class_of(found: str) -> str:
+    """The class of what a mapping says of a label: SCC is akiec."""
+    return LABELS[SCC.casefold()] if found == SCC else found
+
+
+def file_of(name: str, root: Path) -> str:
+    """The mapping `name` of a study, for `load`: a .toml is below the folder of the data."""
+    return str(Path(root) / name) if name.endswith(".toml") else name
+
+
+def files_of(name: str, root: Path) -> list[Path]:
+    """The files that decide how a study's own table is read: the mapping `name`, where it names one, and the default."""
+    return [MAPPINGS / f"{DEFAULT}.toml", *([_path(file_of(name, root))] if name else [])]
 
 
 def key(text: str) -> str:
@@ -79,21 +96,35 @@ def key(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def template(columns: Mapping[str, str], counts: pd.Series, labels: Mapping[str, str], facts: Iterable[str]) -> str:
-    """A mapping to fill in: the columns that are known, and each label of `counts` (label -> rows) with its class.
+def template(how: TableMapping, title: str, columns: Mapping[str, str | list[str]], counts: pd.Series,
+             there: Iterable[str]) -> str:  # fmt: skip
+    """A mapping to fill in that says all that `how` says itself, but for columns that are not `there`, in the table.
 
-    What is not known is FILL_IN, the commonest label first.
+    columns: what is known of each fact, or FILL_IN; counts: each label of the table -> rows; the commonest comes first.
     """
-    needed = {fact: FILL_IN for fact in ("image", "label") if fact not in columns}
-    lines = ["[columns]", *(f"{fact} = {_quoted(name)}" for fact, name in (needed | dict(columns)).items())]
-    lines += [f"# where the table has them, too: {', '.join(more)}"] if (more := sorted(set(facts) - {*columns, *needed})) else []
+    said, note = how.said, f"note = {_quoted(how.note)}" if how.note else f"# note = {_quoted(NOTE)}"
+    named = f"  # the table has {', '.join(map(_quoted, there))}" if FILL_IN in columns.values() else ""
+    lines = [f"title = {_quoted(how.title or title)}", note, "", f"[columns]{named}",
+             *(f"{fact} = {_quoted(name)}" for fact, name in columns.items())]  # fmt: skip
+    more = sorted(set(how.columns) - {*columns, "label"})
+    lines += [f"# where the table has them, too: {', '.join(more)}"] if more else []
     lines += ["", f"[labels]  # {CHOICES}"]
-    lines += [f"{_quoted(label)} = {_quoted(labels.get(key(label), FILL_IN))}  # {n:,} rows" for label, n in counts.items()]
-    return "\n".join(lines) + "\n"
+    lines += [] if len(counts) else [COLUMNS_FIRST]
+    lines += [f"{_quoted(label)} = {_quoted(how.labels.get(key(label), FILL_IN))}  # {n:,} rows"
+              for label, n in counts.items()]  # fmt: skip
+    listed = {key(label) for label in counts.index}
+    lines += [f"{_quoted(label)} = {_quoted(dx)}"
+              for label, dx in said.get("labels", {}).items() if key(label) not in listed]  # fmt: skip
+    words = [f"{_quoted(word)} = {_quoted(dx_type)}" for word, dx_type in said.get("confirmation", {}).items()]
+    return "\n".join([*lines, *(["", "[confirmation]", *words] if words else [])]) + "\n"
+
+
+def _path(name: str) -> Path:
+    return Path(name) if name.endswith(".toml") else MAPPINGS / f"{name}.toml"
 
 
 def _file(name: str) -> Path:
-    file = Path(name) if name.endswith(".toml") else MAPPINGS / f"{name}.toml"
+    file = _path(name)
     if not file.is_file():
         raise DataError(f"no mapping {name!r}: use one of {', '.join(available())}, or the path of a .toml file")
     return file
@@ -119,6 +150,13 @@ def _check(name: str, own: dict[str, Any], facts: Iterable[str]) -> None:
     for label, dx in own.get("labels", {}).items():
         if dx not in (*CLASSES, SCC, ""):
             raise DataError(f"mapping {name}: {label!r} = {dx!r}: one of {CHOICES}")
+    for word, said in own.get("confirmation", {}).items():
+        if said not in CONFIRMATION.values():
+            known = ", ".join(CONFIRMATION.values())
+            raise DataError(f"mapping {name}: [confirmation] {word!r} = {said!r}: one of {known}")
+    for text in ("title", "note"):
+        if not isinstance(own.get(text, ""), str):
+            raise DataError(f"mapping {name}: {text} = {own[text]!r}: give text, in quotes")
 
 
 def _names(found: Any) -> tuple:
@@ -129,5 +167,5 @@ def _by_key(table: Mapping[str, str]) -> dict[str, str]:
     return {key(name): value for name, value in table.items()}
 
 
-def _quoted(text: str) -> str:
+def _quoted(text: str | list[str]) -> str:
     return json.dumps(text, ensure_ascii=False)

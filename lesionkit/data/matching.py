@@ -7,6 +7,7 @@ import pandas as pd
 from lesionkit.data.listing import Listing
 from lesionkit.data.records import INDEX_COLUMNS, TEXT, Record, problem_table
 
+NO_IMAGE, NO_CLASS, SEVERAL_ROWS = "row without image", "label of no class", "several rows for an image"  # problems
 Rows = tuple[pd.DataFrame, list[pd.DataFrame]]  # rows, and tables of what is wrong with them
 
 
@@ -28,7 +29,7 @@ def match_images(rows: pd.DataFrame, listing: Listing, record: Record, named: It
     rows, absent = leave_out(
         rows,
         rows["path"].isna(),
-        "row without image",
+        NO_IMAGE,
         "Left out: no image has this name. Unpack all image parts, or remove the row.",
     )
     return _tidy(rows, record), [orphans, *more, absent]
@@ -48,7 +49,7 @@ def _sound_rows(rows: pd.DataFrame, record: Record) -> Rows:
     rows, nameless = leave_out(
         rows,
         rows["image_id"].isna(),
-        "row without image",
+        NO_IMAGE,
         "Left out: its image column is empty. Fill it, or remove the row.",
     )
     rows, repeated = one_row_an_image(rows, ["source_dx", "lesion_id"])
@@ -62,7 +63,7 @@ def _sound_rows(rows: pd.DataFrame, record: Record) -> Rows:
     rows = rows.assign(dx=rows["source_dx"].str.casefold().map(classes).astype(TEXT))
     classless = rows["source_dx"].isin(record.unmapped)
     remedies = [f"Left out: {label!r} is no class of the study." for label in rows["source_dx"][classless]]
-    rows, outside = leave_out(rows, classless, "label of no class", remedies)
+    rows, outside = leave_out(rows, classless, NO_CLASS, remedies)
     unknown = rows["dx"].isna()
     known = ", ".join(record.labels)
     remedies = [f"Left out: {label!r} is none of {known}." for label in rows["source_dx"][unknown]]
@@ -76,12 +77,12 @@ def one_row_an_image(rows: pd.DataFrame, telling: list[str]) -> Rows:
     differ = again.groupby("image_id")[telling].nunique(dropna=False).gt(1).any(axis=1)
     torn = rows["image_id"].isin(differ.index[differ])
     rows, first = leave_out(
-        rows, torn, "several rows for an image", "All of them left out: they contradict each other. Keep the right one."
+        rows, torn, SEVERAL_ROWS, "All of them left out: they contradict each other. Keep the right one."
     )
     rows, second = leave_out(
         rows,
         rows["image_id"].duplicated(),
-        "several rows for an image",
+        SEVERAL_ROWS,
         "The first is kept: they agree. Remove the others.",
     )
     return rows, [first, second]

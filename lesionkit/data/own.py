@@ -4,7 +4,6 @@ What the table's columns and labels mean is said by a mapping (`mapping.py`), or
 those of the releases (`matching.py`).
 """
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -12,17 +11,20 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from lesionkit.data import IMAGES, mapping, readers
-from lesionkit.data.listing import NOT_A_PHOTOGRAPH, Listing, from_one_hot, read_text, walk
-from lesionkit.data.mapping import SCC, TableMapping, key
+from lesionkit.data import mapping, readers
+from lesionkit.data.files import find_files, image_files
+from lesionkit.data.listing import Listing, from_one_hot, read_text
+from lesionkit.data.mapping import FILL_IN, SCC, TableMapping, key
 from lesionkit.data.matching import Rows, leave_out, match_images
 from lesionkit.data.readers import Reading, empty_index
-from lesionkit.data.records import CLASSES, TEXT, DataError, Record, problem_table
+from lesionkit.data.records import CLASSES, LABELS, TEXT, DataError, Record, problem_table
 
 COLUMNS = {"label": "source_dx", "lesion": "lesion_id", "confirmation": "dx_type"}  # of the index, where named otherwise
 MAP_IT = "Name it in a mapping; `lesionkit data check` writes one to fill in."
+GIVE_EACH = "Give each one its class in a mapping: `lesionkit data check` writes one to fill in."
 SEXES = {"m": "male", "f": "female", "w": "female"}
 _BYTES = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))  # how a table in UTF-16 begins
+NO_LABEL = "row without label"  # a problem
 _AGES = 0, 120  # years
 
 
@@ -47,16 +49,18 @@ def recognise(folder: Path, table: Path, name: str = "") -> Own:
     text = _read(table)
     columns = {fact: _present(text, names) for fact, names in how.columns.items()}
     title = how.title or table.stem
-    images = _image_files(folder)
+    images = image_files(folder)
     try:
-        rows, named, ambiguous = _find_files(_rows(text, columns, how, table.name), images)
+        rows, named, ambiguous = find_files(_rows(text, columns, how, table.name), images)
         rows, problems = _sound(rows, how, table.name)
     except DataError as error:
-        return Own(Reading(_record(title, how, {}), "", empty_index(), error.problems), len(text), _template(text, columns, how))
-    record = _record(title, how, rows["source_dx"].value_counts().to_dict())
+        reading = Reading(_record(title, how), "", empty_index(), error.problems)
+        return Own(reading, len(text), _template(text, columns, how, title))
+    record = _record(title, how, rows)
     listing = Listing(folder, images[["image_id", "path"]].assign(owner=record.name), ())
     index, more = match_images(rows, listing, record, named)
-    absent = [f"{' or '.join(how.columns[fact])} ({fact}) is not there, and left empty." for fact in sorted(how.own) if not columns[fact]]
+    absent = [f"{' or '.join(how.columns[fact])} ({fact}) is not there, and left empty."
+              for fact in sorted(how.own) if not columns[fact]]  # fmt: skip
     problems = [problem_table("missing column", absent, file=[table.name] * len(absent)), ambiguous, *problems, *more]
     if index.empty:
         remedy = f"None of {len(text):,} rows has an image of a known label in {folder}: see the other problems."
@@ -68,16 +72,15 @@ def recognise(folder: Path, table: Path, name: str = "") -> Own:
 def external(root: Path, table: str = "", name: str = "") -> tuple[pd.DataFrame, pd.DataFrame]:
     """Index and problems, as of `readers.read`, of a study's images from outside: ISIC 2019, or somebody's own.
 
-    table: below `root`, beside its images or above them; name: a mapping, as of `recognise`, or a .toml below `root`. `path`
-    is relative to `root`. Raises DataError for what cannot be used.
+    table: in a folder below `root`, beside its images or above them; name: a mapping, as of `recognise`, or a .toml
+    below `root`. `path` is relative to `root`. Raises DataError for what cannot be used.
     """
     if not table:
         return readers.read(root, "isic2019")
-    folder = (Path(root) / table).parent
-    name = str(Path(root) / name) if name.endswith(".toml") else name
-    index, problems = readers.usable(recognise(folder, Path(root) / table, name).reading)
-    below = folder.relative_to(root).as_posix()
-    return index.assign(path=index["path"].map(f"{below}/{{}}".format) if below != "." else index["path"]), problems
+    below = PurePosixPath(Path(table).parent.as_posix())
+    folder = Path(root) / below
+    index, problems = readers.usable(recognise(folder, Path(root) / table, mapping.file_of(name, root)).reading)
+    return index.assign(path=index["path"].map(lambda path: str(below / path))), problems
 
 
 def _read(table: Path) -> pd.DataFrame:
@@ -95,7 +98,7 @@ def _read(table: Path) -> pd.DataFrame:
         encoding = "cp1252"
     text = read_text(table, table.name, encoding).rename(columns=lambda name: str(name).strip())
     text = text.apply(lambda column: column.str.strip())
-    return text.mask(text == "")
+    return text.mask(text == "").dropna(how="all")
 
 
 def _present(text: pd.DataFrame, names: tuple[str, ...]) -> list[str]:
@@ -113,32 +116,61 @@ def _rows(text: pd.DataFrame, columns: Mapping[str, list[str]], how: TableMappin
     there = f"The table has {', '.join(text)}."
     for fact in ("image", "label"):
         if fact in how.own and not columns[fact]:
-            raise DataError.about("missing column", file, f"{' or '.join(how.columns[fact])} ({fact}) is not there. {there}")
+            named = " or ".join(how.columns[fact])
+            raise DataError.about("missing column", file, f"{named} ({fact}) is not there. {there}")
     if not columns["image"]:
         raise DataError.about("no column of images", file, f"{MAP_IT} {there}")
     if len(columns["label"]) > 1 and "label" not in how.own:
-        raise DataError.about("several columns of labels", file, f"{', '.join(columns['label'])}: name one in a mapping.")
+        named = ", ".join(columns["label"])
+        raise DataError.about("several columns of labels", file, f"{named}: name one in a mapping.")
     facts = {COLUMNS.get(fact, fact): _first(text, found) for fact, found in columns.items()}
     rows = pd.DataFrame(facts, index=text.index).astype(TEXT)
     if not columns["label"]:
-        hot = [column for column in text if key(column) in how.labels or key(column) == "unk"]
+        hot = _hot(text, how)
         if not hot:
             raise DataError.about("no column of labels", file, f"{MAP_IT} {there}")
         rows["source_dx"] = from_one_hot(text[hot])
-    return rows.assign(image_id=rows["image"], line=[f"{file}:{number}" for number in range(2, len(text) + 2)])
+        _check_hot(text, hot, _strangers(text, columns, hot), rows["source_dx"], file)
+    return rows.assign(image_id=rows["image"], line=[f"{file}:{number}" for number in text.index])
+
+
+def _hot(text: pd.DataFrame, how: TableMapping) -> list[str]:
+    """Columns that are called as labels are."""
+    return [column for column in text if key(column) in how.labels or key(column) == "unk"]
+
+
+def _strangers(text: pd.DataFrame, columns: Mapping[str, list[str]], hot: list[str]) -> list[str]:
+    """Columns that may be labels beside `hot`: 0 and 1 alone, and 1 only in rows where none of these is."""
+    none, taken = text[hot].apply(pd.to_numeric, errors="coerce").eq(0).all(axis=1), {*hot, *sum(columns.values(), [])}
+    others = {column: pd.to_numeric(text[column], errors="coerce") for column in text if column not in taken}
+    binary = {column: found.eq(1) for column, found in others.items() if found.isin((0, 1)).all()}
+    return [column for column, one in binary.items() if one.any() and none[one].all()]
+
+
+def _check_hot(text: pd.DataFrame, hot: list[str], strangers: list[str], labels: pd.Series, file: str) -> None:
+    """Raises DataError where some columns of labels are not known: their images would be missing, and all seem well."""
+    if len(hot) > 1 and not strangers and labels.isna().mean() <= 0.5:
+        return
+    also = f"{', '.join(strangers)} may be labels, too. {GIVE_EACH}"
+    remedy = also if strangers else "Add a column for each other label, or one with all."
+    said = f"{labels.isna().sum():,} of {len(text):,} rows have no single 1 in {', '.join(hot)}."
+    raise DataError.about("labels not one-hot", file, f"{said} {remedy}")
 
 
 def _sound(rows: pd.DataFrame, how: TableMapping, file: str) -> Rows:
     """Rows with a label that the mapping knows, in our words; raises DataError, naming the labels, where it knows not all."""
-    rows, bare = leave_out(rows, rows["source_dx"].isna(), "row without label", "Left out: fill in its label.")
+    rows, bare = leave_out(rows, rows["source_dx"].isna(), NO_LABEL, "Left out: fill in its label.")
     labels = rows["source_dx"].map(key)
     rows = rows.assign(source_dx=_one_spelling(rows["source_dx"]))
     unknown = rows["source_dx"][~labels.isin(how.labels)].value_counts()
     if len(unknown):
         named = ", ".join(f"{label!r} ({n:,})" for label, n in unknown.head(8).items()) + ", …" * (len(unknown) > 8)
-        raise DataError.about("unknown label", file, f"{len(unknown)} labels are of no known class: {named}. Give each one in a mapping: "
-                              "`lesionkit data check` writes one to fill in.")  # fmt: skip
-    rows["source_dx"] = rows["source_dx"].mask(labels.map(how.labels) == SCC, SCC)  # so that results without it stand beside
+        told = f"{len(unknown)} labels are of no known class: {named}."
+        raise DataError.about("unknown label", file, f"{told} {GIVE_EACH}")
+    rows = rows.assign(known=labels.map(how.labels))
+    called = labels.eq(key(SCC)) & rows["known"].map(mapping.class_of).ne(LABELS[key(SCC)])  # theirs, for another thing
+    rows["source_dx"] = rows["source_dx"].mask(called, rows["source_dx"] + " (the table's)")
+    rows["source_dx"] = rows["source_dx"].mask(rows["known"] == SCC, SCC)  # so that results without it stand beside
     rows["dx_type"] = rows["dx_type"].map(lambda word: how.confirmation.get(key(word), word), na_action="ignore")
     rows["sex"] = rows["sex"].map(lambda word: SEXES.get(key(word), word), na_action="ignore")
     rows["source"] = rows["source"].fillna(how.title or Path(file).stem)
@@ -147,8 +179,9 @@ def _sound(rows: pd.DataFrame, how: TableMapping, file: str) -> Rows:
     odd = rows[age.isna() & rows["age"].notna()]
     strange = problem_table("age is no number of years", [f"{text!r}: left empty. Correct it." for text in odd["age"]],
                             file=odd["line"])  # fmt: skip
+    named = rows["lesion_id"].notna()
     rows = rows.assign(age=age, lesion_id=_lesions(rows))
-    return rows, [bare, strange, _torn(rows, labels.map(how.class_of))]
+    return rows, [bare, strange, _torn(rows, named)]
 
 
 def _one_spelling(labels: pd.Series) -> pd.Series:
@@ -157,69 +190,30 @@ def _one_spelling(labels: pd.Series) -> pd.Series:
 
 
 def _lesions(rows: pd.DataFrame) -> pd.Series:
-    """The lesion, else the patient. Lesions that are numbered anew for each patient are told apart."""
+    """The lesion, else the patient, else the image. Lesions that are numbered anew for each patient are told apart; and
+    a patient or an image that is called as a lesion is "patient 3" or "image 3".
+    """
     lesion, patient = rows["lesion_id"], rows["patient"]
     shared = patient.groupby(lesion).transform("nunique") > 1
-    return lesion.mask(shared.fillna(False), patient + "/" + lesion).fillna(patient)
+    found = lesion.mask(shared.fillna(False), patient + "/" + lesion)
+    for kind, name in (("patient ", patient), ("image ", rows["image_id"])):
+        found = found.fillna(name.mask(name.isin(found.dropna()), kind + name))
+    return found
 
 
-def _torn(rows: pd.DataFrame, dx: pd.Series) -> pd.DataFrame:
-    """The problem of lesions of several classes, where lesions are named: a number may stand for two of them."""
-    several = dx.groupby(rows["lesion_id"]).transform("nunique") > 1
-    rows = rows[several & (rows["patient"].isna() | (rows["lesion_id"] != rows["patient"]))]
+def _torn(rows: pd.DataFrame, named: pd.Series) -> pd.DataFrame:
+    """The problem of lesions of several classes, where lesions are `named`: a number may stand for two of them."""
+    several = rows["known"].map(mapping.class_of).groupby(rows["lesion_id"]).transform("nunique") > 1
+    rows = rows[several & named]
     remedy = "Kept: the images of one lesion should have one label. Is its number used for another lesion, too?"
     return problem_table("lesion of several classes", remedy, image_id=rows["image_id"], file=rows["line"])
 
 
-def _image_files(folder: Path) -> pd.DataFrame:
-    """All image files below `folder`: image_id, path, parts (of the path, case folded, without ending), ending."""
-    files = [PurePosixPath(prefix + name) for prefix, names in walk(folder) for name in names]
-    files = [file for file in files if file.suffix.lower() in IMAGES and not NOT_A_PHOTOGRAPH.search(file.stem)]
-    stems = pd.Series([file.stem.removesuffix("_downsampled") for file in files], dtype=TEXT)
-    ids = stems
-    for longer in ([str(file.with_suffix("")) for file in files], map(str, files)):  # where names repeat
-        ids = ids.mask(ids.str.casefold().duplicated(keep=False), pd.Series(longer, dtype=TEXT))
-    table = pd.DataFrame({"image_id": ids})
-    parts = [_parts(str(file)) for file in files]
-    return table.assign(path=[str(file) for file in files], parts=[one for one, _ in parts], ending=[end for _, end in parts])
-
-
-def _parts(path: str) -> tuple[tuple[str, ...], str]:
-    """The parts of a path as a table or a folder has it, from either kind of system; and the ending of an image, or ""."""
-    parts = [part for part in path.replace("\\", "/").casefold().split("/") if part not in ("", ".")]
-    name = PurePosixPath(parts[-1] if parts else "")
-    ending = name.suffix if name.suffix in IMAGES else ""
-    return (*parts[:-1], str(name).removesuffix(ending).removesuffix("_downsampled")), ending
-
-
-def _find_files(rows: pd.DataFrame, images: pd.DataFrame) -> tuple[pd.DataFrame, set[str], pd.DataFrame]:
-    """The rows with `image_id` of the file that is meant, or the table's own word where there is none; all images that are
-    named; and the problem of rows that may mean several files, which are left out.
-
-    A row means a file if all that both say of the path agrees, from its end: "a.jpg" or "x/a" is "x/a.jpg", and so is
-    "C:\\export\\x\\a.jpg"; "y/a.jpg" is not.
-    """
-    by_name = defaultdict(list)
-    for image in images.itertuples():
-        by_name[image.parts[-1]].append(image)
-
-    def meant(cell: str) -> list[str]:
-        parts, ending = _parts(cell)
-        fit = [one for one in by_name[parts[-1]] if all(a == b for a, b in zip(parts[::-1], one.parts[::-1]))]
-        return [one.image_id for one in fit if one.ending == ending] or [one.image_id for one in fit]
-
-    found = [meant(cell) if isinstance(cell, str) else [] for cell in rows["image"]]
-    ids = [one[0] if one else cell for one, cell in zip(found, rows["image"])]
-    several = pd.Series([len(one) > 1 for one in found], index=rows.index, dtype=bool)
-    remedy = "Left out: files of this name are in several folders, or of several kinds. Give path and ending."
-    rows = rows.assign(image_id=pd.Series(ids, rows.index, dtype=TEXT))
-    rows, ambiguous = leave_out(rows, several, "several images for a row", remedy)
-    return rows, {name for one in found for name in one}, ambiguous
-
-
-def _record(title: str, how: TableMapping, counts: Mapping[str, int]) -> Record:
+def _record(title: str, how: TableMapping, rows: pd.DataFrame | None = None) -> Record:
     """What is known of this data set, as of a release: `official` counts the table's rows of each label, class by class."""
-    classes = {label: how.class_of(label) for label in counts}
+    counts = {} if rows is None else rows["source_dx"].value_counts().to_dict()
+    known = {} if rows is None else rows.drop_duplicates("source_dx").set_index("source_dx")["known"].to_dict()
+    classes = {label: mapping.class_of(known[label]) for label in counts}
     labels = {label: dx for known in CLASSES for label, dx in classes.items() if dx == known}
     unmapped = tuple(label for label, dx in classes.items() if not dx)
     official = {label: counts[label] for label in (*labels, *unmapped)}
@@ -227,9 +221,17 @@ def _record(title: str, how: TableMapping, counts: Mapping[str, int]) -> Record:
                   citations=(), home="", unmapped=unmapped, note=how.note)  # fmt: skip
 
 
-def _template(text: pd.DataFrame, columns: Mapping[str, list[str]], how: TableMapping) -> str:
+def _template(text: pd.DataFrame, columns: Mapping[str, list[str]], how: TableMapping, title: str) -> str:
     """A mapping for this table, as far as it is understood."""
-    label = columns["label"]
-    counts = _one_spelling(text[label[0]]).value_counts() if len(label) == 1 else pd.Series(dtype=int)
-    known = {fact: found[0] for fact, found in columns.items() if len(found) == 1}
-    return mapping.template(known, counts, how.labels, how.columns)
+    known = {fact: found if len(found) > 1 else found[0] for fact, found in columns.items() if found}
+    hot = [] if columns["label"] else _hot(text, how)
+    if len(columns["label"]) > 1 and "label" not in how.own:
+        known["label"] = FILL_IN
+    needed = {fact: FILL_IN for fact in ("image", "label") if fact not in known and not (fact == "label" and hot)}
+    if hot:
+        each = [*hot, *_strangers(text, columns, hot)]
+        counts = text[each].apply(pd.to_numeric, errors="coerce").eq(1).sum()
+    else:
+        label = _first(text, columns["label"])
+        counts = pd.Series(dtype=int) if label is None else _one_spelling(label).value_counts()
+    return mapping.template(how, title, needed | known, counts, text.columns)

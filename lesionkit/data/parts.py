@@ -29,9 +29,14 @@ class Part:
             return ""
 
     def resumable(self, checked: bool, size: int | None) -> int:
-        """Bytes to go on from: none where nothing would tell that two versions were spliced, or there are too many."""
+        """Bytes to go on from: none where nothing would tell that two versions were spliced, or there are too many.
+
+        All but one where all are there: the last is asked for again, as the answer tells whether the version is this.
+        """
         if (self.version or checked) and (size is None or self.size < size):
             return self.size
+        if self.version and self.size == size:
+            return max(size - 1, 0)
         self.discard()
         return 0
 

@@ -23,6 +23,11 @@ class Source:
     folder: str = ""  # of isic's storage, or Kaggle's name of the data set
     licence: str = ""  # where it is not the release's
 
+    @property
+    def title(self) -> str:
+        """The host in words."""
+        return {"isic": "ISIC's storage", "dataverse": "Harvard Dataverse"}.get(self.host, self.host.capitalize())
+
     def address(self, name: str) -> str:
         """Where a human gets a file of it without us: the file itself, or the page that has it."""
         return f"{HOSTS['isic']}/{self.folder}/{name}" if self.host == "isic" else self.page
@@ -30,13 +35,17 @@ class Source:
 
 @dataclass(frozen=True)
 class Release:
-    """What is known of a release before it is fetched; the first source is the default."""
+    """What is known of a release before it is fetched; the first source is the default.
+
+    `use`: "study" for one that a study reads, "outside" for a table and images to validate a run on, "masks".
+    """
 
     title: str
     sources: tuple[Source, ...]
     licence: str = HAM10000.licence
     attribution: str = HAM10000.attribution
     citations: tuple[str, ...] = HAM10000.citations
+    use: str = "study"
 
     def source(self, host: str) -> Source:
         """The source of this name, or for "" the default. Raises ValueError that names them all."""
@@ -80,6 +89,7 @@ RELEASES: Mapping[str, Release] = MappingProxyType(
                 _dataverse("ISIC2018_Task3_Test_GroundTruth.tab", "ISIC2018_Task3_Test_Images.zip"),
             ),
             citations=(*HAM10000.citations, _ISIC_2018),
+            use="outside",
         ),
         "isic2019": Release(
             ISIC2019.title,
@@ -99,16 +109,17 @@ RELEASES: Mapping[str, Release] = MappingProxyType(
             "HAM10000's lesion masks",
             (_dataverse("HAM10000_segmentations_lesion_tschandl.zip"),),
             citations=(*HAM10000.citations, _MASKS),
+            use="masks",
         ),
     }
 )
 
 
 def locate(source: Source, wanted: tuple[str, ...], folder: Path, client: Client) -> dict[str, Remote]:
-    """The files of `source` that are `wanted`, with sizes, and hashes where there are any, as the servers state them.
+    """The files of `source` that are `wanted`, with sizes, and hashes where there are any, as the servers say.
 
-    A file put into `folder` by hand counts without its server: then no more than its name is known. Raises DownloadError
-    where a server does not answer and a file is not there either.
+    A file put into `folder` by hand counts without its server: then no more than its name is known, and it is not
+    `answered`. Raises DownloadError where a server does not answer and a file is not there either.
     """
     find = _on_dataverse if source.host == "dataverse" else _on_isic
     return find(source, wanted, folder, client)
@@ -125,12 +136,11 @@ def _on_isic(source: Source, wanted: tuple[str, ...], folder: Path, client: Clie
     found = {}
     for name in wanted:
         try:
-            size = client.size(source.address(name))
+            found[name] = Remote(name, source.address(name), client.size(source.address(name)))
         except DownloadError:
             if by_hand(name, folder) is None:
                 raise
-            size = None
-        found[name] = Remote(name, source.address(name), size)
+            found[name] = Remote(name, source.address(name), answered=False)
     return found
 
 
@@ -138,17 +148,19 @@ def _on_dataverse(source: Source, wanted: tuple[str, ...], folder: Path, client:
     there = {name: by_hand(name, folder) for name in wanted}
     try:
         answer = client.json(f"{HOSTS['dataverse']}/api/datasets/:persistentId/?persistentId={_DOI}")
-        listed = {Path(entry["label"]).stem: entry for entry in answer["data"]["latestVersion"]["files"]}
     except DownloadError:
         if not all(there.values()):
             raise
-        return {name: Remote(file.name, source.page) for name, file in there.items() if file}
-    except (KeyError, TypeError) as error:
+        return {name: Remote(file.name, source.page, answered=False) for name, file in there.items() if file}
+    try:
+        listed = {Path(entry["label"]).stem: entry for entry in answer["data"]["latestVersion"]["files"]}
+        lost = [name for name in wanted if Path(name).stem not in listed]
+        found = {name: _remote(listed[Path(name).stem]) for name in wanted if name not in lost}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DownloadError(f"Harvard Dataverse describes {_DOI} in a form that is not known ({error!r})") from error
-    lost = [name for name in wanted if Path(name).stem not in listed]
     if lost:
         raise DownloadError(f"Harvard Dataverse no longer lists {', '.join(lost)} in {_DOI}")
-    return {name: _remote(listed[Path(name).stem]) for name in wanted}
+    return found
 
 
 def _remote(entry: dict) -> Remote:
@@ -163,4 +175,5 @@ def _remote(entry: dict) -> Remote:
     if Path(name).name != name or name.startswith(".") or "\\" in name:
         raise DownloadError(f"Harvard Dataverse lists a file whose name leads out of a folder: {name!r}")
     url = f"{HOSTS['dataverse']}/api/access/datafile/{int(file['id'])}" + ("?format=original" if table else "")
-    return Remote(name, url, file.get("originalFileSize" if table else "filesize"), "" if table else file.get("md5", ""))
+    size = file.get("originalFileSize" if table else "filesize")
+    return Remote(name, url, size, "" if table else file.get("md5", ""))

@@ -1,4 +1,4 @@
-"""Zip archives unpacked below a folder and nowhere else: nothing of an archive is trusted, nothing there overwritten."""
+"""Zip archives unpacked below a folder and nowhere else: nothing of one is trusted, nothing there overwritten."""
 
 import os
 import shutil
@@ -10,6 +10,7 @@ from pathlib import Path
 
 Contents = dict[str, tuple[int, int]]  # path below a folder -> (bytes, CRC-32)
 _LEAVINGS = ("__MACOSX", ".DS_Store")  # what macOS puts into archives
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what archives of images use; errors of the others are many
 _SHOWN = 3
 
 
@@ -20,9 +21,10 @@ class UnpackError(Exception):
 def unpack(archive: Path, folder: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> Contents:
     """Unpack a zip `archive` below `folder`; returns what it holds. Files there that are the same are left as they are.
 
-    An archive without a folder of its own name gets one, so that two archives do not mix. Each file is written beside its
-    place and renamed once its CRC-32 is right. `progress` takes bytes written and to write. Raises UnpackError for a broken
-    archive, one that would write outside `folder` or through a link, too full a disk, and files there that differ.
+    An archive without a folder of its own name gets one, so that two archives do not mix. Each file is written beside
+    its place and renamed once its CRC-32 is right. `progress` takes bytes written and to write. Raises UnpackError for
+    an archive that is broken, not understood, or would write outside `folder` or through a link, too full a disk, and
+    files there that differ.
     """
     try:
         with zipfile.ZipFile(archive) as bundle:
@@ -35,6 +37,7 @@ def unpack(archive: Path, folder: Path, progress: Callable[[int, int], None] = l
                     f"{listed(differing)}: in {folder} and other than in {archive.name}. Move or delete what is there: "
                     "nothing is overwritten. The same command then goes on"
                 )
+            _check_methods(archive, {path: members[path] for path in missing}, folder)
             _check_room(folder, sum(contents[path][0] for path in missing))
             _extract(bundle, {path: members[path] for path in missing}, folder, progress)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
@@ -76,12 +79,22 @@ def listed(paths: Iterable[str]) -> str:
     return ", ".join(paths[:_SHOWN]) + more
 
 
+def readable(size: int | None) -> str:
+    """Bytes in words: 1.4 GB; "?" for None."""
+    if size is None:
+        return "?"
+    units = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+    return next((f"{size / unit:.1f} {name}" for unit, name in units if size >= unit), f"{size} bytes")
+
+
 def _members(archive: Path, entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
     """Files of the archive by their path below the folder; refuses what no archive of images needs."""
     members, seen = {}, set()
     for info in entries:
         if reason := _unsafe(info):
-            raise UnpackError(f"{archive} is not unpacked: {info.orig_filename!r} {reason}. Fetch it from its official source")
+            raise UnpackError(
+                f"{archive} is not unpacked: {info.orig_filename!r} {reason}. Fetch it from its official source"
+            )
         parts = [part for part in info.filename.split("/") if part not in ("", ".")]
         if info.is_dir() or any(part in _LEAVINGS or part.startswith("._") for part in parts):
             continue
@@ -111,8 +124,18 @@ def _check_inside(archive: Path, members: Mapping[str, zipfile.ZipInfo], folder:
     for parent in {(folder / path).parent for path in members}:
         if not parent.resolve().is_relative_to(root):
             raise UnpackError(
-                f"{archive} is not unpacked: {parent} leads to {parent.resolve()}, outside {folder}. Give a folder without "
-                "such a link, or the one that it leads to"
+                f"{archive} is not unpacked: {parent} leads to {parent.resolve()}, outside {folder}. Give a folder "
+                "without such a link, or the one that it leads to"
+            )
+
+
+def _check_methods(archive: Path, members: Mapping[str, zipfile.ZipInfo], folder: Path) -> None:
+    for path, info in members.items():
+        if info.compress_type not in _METHODS:
+            raise UnpackError(
+                f"{archive} is not unpacked: {path!r} is compressed in a way that is not known here (method "
+                f"{info.compress_type}). Unpack it with another program, so that {folder / path} is there, and give "
+                "the same command again"
             )
 
 
@@ -120,7 +143,7 @@ def _check_room(folder: Path, needed: int) -> None:
     free = free_bytes(folder)
     if needed > free:
         raise UnpackError(
-            f"{folder} has {free / 1e9:.1f} GB free, {needed / 1e9:.1f} GB are needed to unpack. Make room and give the same "
+            f"{folder} has {readable(free)} free, {readable(needed)} are needed to unpack. Make room and give the same "
             "command again"
         )
 
@@ -145,7 +168,9 @@ def _extract(
                 shutil.copyfileobj(source, sink, 1 << 20)  # reading to the end compares the CRC-32
             os.replace(partial, target)
         except OSError as error:
-            raise UnpackError(f"{target} could not be written ({error.strerror}). Then give the same command again") from error
+            raise UnpackError(
+                f"{target} could not be written ({error.strerror}). Mend that and give the same command again"
+            ) from error
         finally:
             partial.unlink(missing_ok=True)
         done += info.file_size

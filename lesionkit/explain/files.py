@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lesionkit.data.pixels import Input, decode
+from lesionkit.data.decoding import Input, decode
 from lesionkit.explain.ensembles import disagreement
 from lesionkit.explain.members import Member, member_maps
 from lesionkit.learning import inference

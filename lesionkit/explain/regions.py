@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from lesionkit.data import frames, pixels
+from lesionkit.data import decoding, frames
 from lesionkit.data.field import Shares, part
 from lesionkit.data.phantom_photographs import ARTEFACTS
 
@@ -39,7 +39,7 @@ def read_artefacts(
     """Exact masks of artefacts: each kind of ARTEFACTS -> bool (n, size, size), in the order of `image_ids`.
 
     root: the folder of the images; masks lie in `artefacts/<kind>/ISIC_#######_segmentation.png`. An image without such a
-    file has no such artefact; `boxes` as in `masks.read`; None where there is no folder artefacts. Frames become squares as in `pixels.decode`. A
+    file has no such artefact; `boxes` as in `masks.read`; None where there is no folder artefacts. Frames become squares as in `decoding.decode`. A
     pixel is of an artefact that covers a fifth of it: a hair seldom covers more. Raises UnreadableImage for a file that
     is no image.
     """
@@ -51,8 +51,8 @@ def read_artefacts(
         for mask, image_id, box in zip(parts, image_ids, boxes or [None] * len(image_ids), strict=True):
             file = folder / kind / f"{image_id.removesuffix('_downsampled')}_segmentation.png"
             if file.is_file():
-                with pixels.opened(file) as image:
-                    mask[:] = pixels.to_square(part(pixels.to_rgb(image), box), size, fit)[..., 0] >= TOUCHED
+                with decoding.opened(file) as image:
+                    mask[:] = decoding.to_square(part(decoding.to_rgb(image), box), size, fit)[..., 0] >= TOUCHED
     return found
 
 

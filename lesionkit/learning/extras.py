@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from lesionkit.data.pixels import Input, Pixels, decode
+from lesionkit.data.decoding import Input, decode
+from lesionkit.data.pixels import Pixels
 from lesionkit.evidence import predictions
 from lesionkit.learning import inference
 

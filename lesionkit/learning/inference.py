@@ -16,7 +16,8 @@ from scipy.special import logsumexp, softmax
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from lesionkit.data.pixels import Input, Pixels, UnreadableImage, decode
+from lesionkit.data.decoding import Input, UnreadableImage, decode
+from lesionkit.data.pixels import Pixels
 from lesionkit.data.records import CLASSES
 from lesionkit.learning import exported, networks
 from lesionkit.learning.augmentation import normalise, to_float

@@ -12,8 +12,8 @@ import pandas as pd
 from PIL import Image
 from torch import nn
 
-from lesionkit.data import constancy, pixels
-from lesionkit.data.pixels import Input
+from lesionkit.data import constancy, decoding
+from lesionkit.data.decoding import Input
 from lesionkit.data.shifts import SEVERITIES, SHIFTS, shifted
 from lesionkit.evidence.robustness import CLEAN
 from lesionkit.learning import extras, inference
@@ -41,7 +41,7 @@ def under_shifts(
         return extras.as_table(rows, logits, config["backbone"]).assign(shift=name, severity=severity)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        larger = np.stack(list(pool.map(lambda file: pixels.decode(file, LARGER * seen.size, seen.fit), files)))
+        larger = np.stack(list(pool.map(lambda file: decoding.decode(file, LARGER * seen.size, seen.fit), files)))
         return pd.concat([answers(name) for name in (CLEAN, *SHIFTS)], ignore_index=True)
 
 
@@ -53,8 +53,8 @@ def _seen(images: np.ndarray, seen: Input, image_ids: pd.Series, name: str, seve
         if level:
             rng = np.random.default_rng(crc32(f"{seed} {name} {image_id} drawn".encode()))
             picture = shifted(picture, name, int(level), rng)
-        picture = pixels.inside(picture) if seen.frame == "crop" else picture
-        square = pixels.to_square(picture, seen.size, "squash")
+        picture = decoding.inside(picture) if seen.frame == "crop" else picture
+        square = decoding.to_square(picture, seen.size, "squash")
         return constancy.shades_of_grey(square) if seen.colours == "shades_of_grey" else square
 
     return np.stack(list(over(one, images, image_ids, severity)))

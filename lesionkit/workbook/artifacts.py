@@ -18,11 +18,9 @@ from lesionkit.data.phantoms import VERSION as PHANTOMS
 from lesionkit.evidence import predictions
 from lesionkit.study import Study
 from lesionkit.workbook import hosts, showing, tables
+from lesionkit.workbook.caveats import NOTE, caveat
 from lesionkit.workbook.manifest import file_hash, update_manifest
 from lesionkit.writing import write_atomically
-
-SYNTHETIC = "Synthetic images (phantoms): not evidence about skin"
-LEAKY = "Split by image: lesions stand on both sides, and internal figures are inflated"
 
 IDS = ("image_id", "lesion_id", "group_id", "source_dx")  # text, also where they look like numbers
 SEES_IMAGES = ("01", "02", "05")  # numbers of notebooks
@@ -86,7 +84,7 @@ class Run:
         In a notebook the PNG is shown.
         """
         figure = figure.figure if isinstance(figure, Axes) else figure
-        if note := caveat(self.study):
+        if note := self.caveat():
             figure.text(0.995, -0.01, textwrap.fill(note, NOTE_WIDTH), ha="right", va="top", fontsize=7, color="0.4")  # below all else
         stem = self.path("galleries" if gallery else "figures", self._name(name))
         png = ".png", {"dpi": 150, "pil_kwargs": {"compress_level": 3}} if gallery else {"dpi": 200}  # 3: in half the time
@@ -117,6 +115,18 @@ class Run:
     def save_csv(self, table: pd.DataFrame, *parts: str) -> None:
         """Save a table that later notebooks read, such as splits/split.csv."""
         self._write(self.path(*parts), lambda path: table.to_csv(path, index=False))
+
+    def save_note(self) -> None:
+        """Save what the mapping of the study's own images says must be said: later their folder may be gone."""
+        name = self.study.mapping
+        if name and (note := mapping.load(mapping.file_of(name, self.data)).note):
+            self.save_csv(pd.DataFrame({"note": [note]}), *NOTE)
+
+    def caveat(self) -> str:
+        """What must stand in every figure; empty where nothing must."""
+        if self.path(*NOTE).exists():
+            self.input("01_eda", *NOTE)  # who shows it is stale where it changes
+        return caveat(self.study, self.folder)
 
     def save_predictions(self, table: pd.DataFrame, model: str) -> None:
         """Save the checked predictions of a model as `predictions/<model>.parquet`."""
@@ -223,13 +233,6 @@ def _remember(file: Path, text: str) -> None:
     """Write what is not written yet: jobs that run at once all say the same."""
     if not file.exists() or file.read_text() != text:
         write_atomically(file, lambda path: path.write_text(text))
-
-
-def caveat(study: Study) -> str:
-    """What must stand in every figure of a study; empty where nothing must."""
-    images = study.note or (mapping.load(study.mapping).note if study.mapping in mapping.available() else "")
-    models = SYNTHETIC if study.synthetic else LEAKY if study.split == "image_leaky" else ""
-    return ". ".join(filter(None, (images, models)))
 
 
 def images_folder(study: Study, folder: Path, data: str) -> Path | None:

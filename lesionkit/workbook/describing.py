@@ -9,7 +9,7 @@ from lesionkit.data.records import CLASS_NAMES
 from lesionkit.learning.exported import sha256
 from lesionkit.learning.inference import Member
 from lesionkit.workbook import fitted, provenance
-from lesionkit.workbook.artifacts import Run, caveat
+from lesionkit.workbook.artifacts import Run
 from lesionkit.workbook.card import front_matter
 
 RESEARCH = "For research only: not a medical device, and not for diagnosis, triage or any decision about a person."
@@ -30,7 +30,7 @@ def about(run: Run) -> dict[str, Any]:
         "format": 1,
         "study": run.study.name,
         "title": run.study.title,
-        "caveats": list(filter(None, (RESEARCH, caveat(run.study)))),
+        "caveats": list(filter(None, (RESEARCH, run.caveat()))),
         "classes": dict(CLASS_NAMES),
         "ensemble": {"rule": "the mean of the members' probabilities", **of.pop("ensemble"), "conformal": fitted.conformal(run)},
         "members": of,

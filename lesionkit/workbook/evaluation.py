@@ -12,8 +12,9 @@ from lesionkit.data.listing import from_one_hot
 from lesionkit.data.records import CLASSES, LABELS, TEXT
 from lesionkit.evidence import predictions
 from lesionkit.evidence.predictions import PROBABILITIES, PredictionError
-from lesionkit.workbook import pipeline
+from lesionkit.workbook import pipeline, steps
 from lesionkit.workbook.artifacts import Run
+from lesionkit.workbook.staleness import Step
 
 SPLITS = ("val", "test", "external")
 NAMES = {
@@ -36,6 +37,7 @@ FACTS = (
     "site",
 )  # what labels may hold
 SAID = {"y_true": "dx", "split": "split", "lesion_id": "lesion_id", "group_id": "group_id", "dataset": "dataset"}
+LAID = "evaluate"  # in the manifest: who has made what the notebooks read
 MARK = "evaluation.json"  # in a folder that `evaluate` or `validate` has made
 
 
@@ -54,7 +56,7 @@ def evaluate(files: Iterable[Path], labels: Path, out: Path, say: Callable[[str]
     table = _scored(table, facts)
     models = list(dict.fromkeys(table["model"]))
     _check_names(models)
-    return judge(out, table, facts, _split(table, facts), {"title": f"Evaluation of {out.name}"}, say)
+    return judge(out, table, {"split": _split(table, facts), "index": facts}, {"title": f"Evaluation of {out.name}"}, say)
 
 
 def usable(out: Path) -> Path:
@@ -71,25 +73,31 @@ def claim(out: Path) -> None:
     (out / MARK).touch()
 
 
-def judge(out: Path, table: pd.DataFrame, index: pd.DataFrame, split: pd.DataFrame, settings: Mapping[str, object],
+def judge(out: Path, table: pd.DataFrame, facts: Mapping[str, pd.DataFrame], settings: Mapping[str, object],
           say: Callable[[str], None], unframed: pd.DataFrame | None = None) -> Path:  # fmt: skip
     """Lay predictions into the folder `out` as a run has them, and run the notebooks that read them; returns `out`.
 
-    table: checked predictions; index and split: as of a run, of their images; settings: of the study, beside its backbones;
-    unframed: predictions of framed images once cropped.
+    table: checked predictions; facts: tables for splits/, of their images: index and split as of a run, and what else is
+    known; settings: of the study, beside its backbones; unframed: predictions of framed images once cropped. Whatever an
+    earlier evaluation has laid there, and this one does not, is removed.
     """
     models = list(dict.fromkeys(table["model"]))
     study = _study(out, models, settings)
-    run = Run.open(str(study), "evaluate", out=str(out.parent))
-    run.save_csv(split, "splits", "split.csv")
-    run.save_csv(index, "splits", "index.csv")
+    run = Run.open(str(study), LAID, out=str(out.parent))
+    only = ["03", "04"] if (table["split"] == "external").any() else ["03", "04c"]
+    for step in pipeline.steps_of(run.study):
+        if step.source and not {step.number, step.prefix} & {*only}:
+            steps.forget(out, step)
+    steps.mark(out, Step(LAID))
+    for name, content in facts.items():
+        run.save_csv(content, "splits", f"{name}.csv")
     for model in models:
         run.save_predictions(table[table["model"] == model], model)
         if unframed is not None:
             run.save_versions(unframed[unframed["model"] == model], "unframed", model)
+    steps.sweep(out, Step(LAID))
     counts = table.groupby("split")["image_id"].nunique()
     say(f"{len(models)} models; images: {', '.join(f'{n:,} {split}' for split, n in counts.items())}")
-    only = ["03", "04"] if "external" in counts else ["03", "04c"]
     return pipeline.run_study(str(study), out=str(out.parent), only=only, say=say)
 
 

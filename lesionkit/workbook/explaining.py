@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from lesionkit.data.pixels import UnreadableImage
+from lesionkit.data.decoding import UnreadableImage
 from lesionkit.data.records import CLASSES
 from lesionkit.evidence.predictions import probabilities
 from lesionkit.explain.cams import METHODS
@@ -15,7 +15,8 @@ from lesionkit.explain.files import Explanation, explained
 from lesionkit.learning import inference
 from lesionkit.plots.explanations import plot_cam_panel
 from lesionkit.study import Study
-from lesionkit.workbook.artifacts import caveat, saved_study
+from lesionkit.workbook.artifacts import saved_study
+from lesionkit.workbook.caveats import caveat, with_note
 from lesionkit.writing import write_atomically
 
 
@@ -38,7 +39,7 @@ def explain_files(run: Path, files: Sequence[Path], out: Path, method: str = "gr
     calls = table.pivot(index="file", columns="model", values="call").loc[table["file"].unique()]
     readable = [Path(file) for file in calls.index]
     p = probabilities(table[table["model"] == "ensemble"])  # (n, 7)
-    note, names = note_of(saved_study(run)), figure_names(readable)
+    note, names = note_of(with_note(saved_study(run), run)), figure_names(readable)
     out.mkdir(parents=True, exist_ok=True)
     for i, found in enumerate(explained(members, readable, p.argmax(1), method)):
         figure = panel(found, calls.iloc[i], p[i], title="/".join(readable[i].parts[-2:]), note=note)

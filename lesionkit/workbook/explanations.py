@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from lesionkit.data import frames, masks, pixels
+from lesionkit.data import decoding, frames, masks, pixels
 from lesionkit.data.field import Shares
 from lesionkit.data.pixels import Pixels
 from lesionkit.data.records import CLASSES
@@ -28,7 +28,7 @@ LOCALISED = 4  # times the study's `scored` images a class: a map is one pass an
 
 def store(run: Run, settings: Any) -> Pixels:
     """The decoded pixels of all images of a run, as a study or a model's settings have them."""
-    return pixels.build(run.index(), run.data, run.path("cache"), *pixels.Input.of(settings))
+    return pixels.build(run.index(), run.data, run.path("cache"), *decoding.Input.of(settings))
 
 
 def open_members(run: Run, image_ids: Sequence[str]) -> dict[str, Member]:

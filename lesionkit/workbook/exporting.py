@@ -19,6 +19,7 @@ from lesionkit.learning.exported import ABOUT, sha256
 from lesionkit.study import Study
 from lesionkit.workbook import describing
 from lesionkit.workbook.artifacts import Run, images_folder
+from lesionkit.workbook.caveats import with_note
 
 PLACES = ("weights_dir", "masks")  # settings that name folders of the machine that trained
 CHECKED = 16  # images that an ONNX file is compared on
@@ -44,7 +45,7 @@ def export(run: Path, to: Path, *, onnx: bool = True, tell: Callable[[str], None
     opened = _opened(Path(run))
     about = describing.about(opened)
     with _appearing(Path(to)) as folder, tempfile.TemporaryDirectory() as spare:
-        _write(folder / "study.json", _public(dataclasses.asdict(opened.study)))
+        _write(folder / "study.json", _public(dataclasses.asdict(with_note(opened.study, opened.folder))))
         files, what = _images_to_check(opened, Path(spare)) if onnx else ([], "")
         for name in opened.study.backbones:
             tell(f"{name}{', and as ONNX' * onnx}")

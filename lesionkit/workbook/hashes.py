@@ -4,10 +4,10 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from lesionkit.data.listing import walk
 from lesionkit.workbook.manifest import file_hash
 from lesionkit.writing import write_atomically
 
@@ -41,7 +41,8 @@ class Hashes:
         if folder is None or not folder.is_dir():
             return None
         if folder not in self.folders:
-            files = sorted(_files(folder))
+            below = walk(folder, unlisted=None)
+            files = sorted(os.path.join(folder, prefix, name) for prefix, names in below for name in names)
             if (new := sum(file not in self.known for file in files)) > MANY:
                 print(f"reading {new:,} new files in {folder} once, to know when they change", file=sys.stderr)
                 with ThreadPoolExecutor() as pool:  # hashing releases Python's lock
@@ -54,17 +55,6 @@ class Hashes:
         if self.changed:
             write_atomically(self.file, lambda path: path.write_text(json.dumps(self.known)))
             self.changed = False
-
-
-def _files(folder: Path) -> Iterator[str]:
-    """All files below, links followed, hidden ones not: the data that the readers see."""
-    seen = set()
-    for base, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(base)
-        folders[:] = [] if real in seen else [name for name in folders if not name.startswith(".")]
-        if real not in seen:
-            yield from (os.path.join(base, name) for name in names if not name.startswith("."))
-        seen.add(real)
 
 
 def short_hash(text: str) -> str:

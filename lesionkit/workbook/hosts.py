@@ -16,6 +16,8 @@ VARIABLES = {  # of the environment; Kaggle builds on Colab's image, so it is as
 KEPT = "../outputs"  # the notebooks' parameter `out` where nobody has set it
 DATA_SETS = ("kaggle/input/*", "kaggle/input/datasets/*/*", "content/*", "content/drive/MyDrive/*")
 SESSIONS = ("kaggle/input/*", "kaggle/input/notebooks/*/*", "kaggle/input/datasets/*/*")  # left by a session, or uploaded
+BROUGHT = ".brought"  # in a run's folder: which session it is a copy of
+NO_RESULTS = ("study.json", "data.txt", "cache")  # what is in a run's folder before a notebook has made anything
 NO_DATA_SETS = ("competitions", "datasets", "drive", "models", "notebooks")  # folders of folders
 LABELS = re.compile(r"ham10000_metadata.*|(isic.?201[89].*training_)?groundtruth\.csv", re.IGNORECASE)
 DEEP = 3  # levels of folders below a data set's that may hold its labels
@@ -87,16 +89,16 @@ def cache(folder: Path) -> Path:
 
 
 def bring(folder: Path) -> Path | None:
-    """Copy to `folder`, if it is not there, what an earlier session has left in an attached folder of its last two names.
+    """Copy to `folder`, if it holds no results yet, what an earlier session has left in an attached folder of its last two
+    names.
 
-    Of several the one with the longest manifest, and without its cache. Returns the folder that was copied; None where
-    nothing was.
+    Of several the one with the longest manifest, and without its cache. Settings that a notebook wrote meanwhile give
+    way to those of the copy. Returns the folder that was copied; None where nothing was.
     """
-    ends = "/".join(folder.parts[-2:])
-    found = [place for place in _folders(f"{session}/{ends}" for session in SESSIONS) if (place / "manifest.json").is_file()]
-    if folder.exists() or not found:
+    earlier = _session(folder)
+    here = list(folder.iterdir()) if folder.is_dir() else []
+    if earlier is None or any(file.name not in NO_RESULTS and file.name[0] != "." for file in here):
         return None
-    earlier = max(found, key=lambda place: (place / "manifest.json").stat().st_size)
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     for file in earlier.rglob("*"):
@@ -104,8 +106,20 @@ def bring(folder: Path) -> Path | None:
         if file.is_file() and parts[0] != "cache" and not parts[-1].startswith("."):
             partial.joinpath(*parts).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, partial.joinpath(*parts))  # without its mode: what is attached cannot be written
+    (partial / BROUGHT).write_text(str(earlier))
+    for file in here:
+        if file.name != "study.json":  # where images are in this session is known better here
+            file.replace(partial / file.name)
+    shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
     return earlier
+
+
+def unused(folder: Path) -> Path | None:
+    """The attached session that `bring` would copy if `folder` held no results, and has not copied."""
+    earlier = _session(folder)
+    known = (folder / BROUGHT).read_text() if (folder / BROUGHT).exists() else ""
+    return earlier if earlier and str(earlier) != known else None
 
 
 def introduce(notebook: str, folder: Path, images: Path | None, earlier: Path | None) -> Iterator[str]:
@@ -113,6 +127,8 @@ def introduce(notebook: str, folder: Path, images: Path | None, earlier: Path | 
     if not (host := where()):
         return
     yield f"{host}: results in {folder}" + (f", begun as a copy of {earlier}" if earlier else "")
+    if other := unused(folder):
+        yield f"Not used, as there are results here already: {other}. To go on from it, remove {folder} and start again"
     if host == "Colab" and _drive() not in folder.parents:
         yield f"They end with the session. To keep them, {DRIVE}"
     if images:
@@ -120,6 +136,14 @@ def introduce(notebook: str, folder: Path, images: Path | None, earlier: Path | 
         yield f"Images: {', '.join(map(str, places))}"
     if notebook.startswith("02") and not _has_gpu():
         yield f"No GPU, so training is slow. To switch one on: {GPU[host]}"
+
+
+def _session(folder: Path) -> Path | None:
+    """Of the attached folders with results of the last two names of `folder` the one with the longest manifest."""
+    ends = "/".join(folder.parts[-2:])
+    places = _folders(f"{session}/{ends}" for session in SESSIONS)
+    found = [place for place in places if (place / "manifest.json").is_file()]
+    return max(found, key=lambda place: (place / "manifest.json").stat().st_size, default=None)
 
 
 def _has_gpu() -> bool:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,16 @@ def update_manifest(folder: Path, section: str, entries: dict[str, Any]) -> None
         manifest = read_manifest(folder)
         manifest[section] = dict(sorted((manifest[section] | entries).items()))
         write_atomically(folder / "manifest.json", lambda path: path.write_text(json.dumps(manifest, indent=1)))
+
+
+def cut_manifest(folder: Path, section: str, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Take entries out of a section of manifest.json, one writer at a time; returns what is left."""
+    with FileLock(folder / ".manifest.lock"):
+        manifest = read_manifest(folder)
+        if gone := manifest[section].keys() & set(names):
+            manifest[section] = {name: entry for name, entry in manifest[section].items() if name not in gone}
+            write_atomically(folder / "manifest.json", lambda path: path.write_text(json.dumps(manifest, indent=1)))
+        return manifest
 
 
 def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:

@@ -19,7 +19,7 @@ from PIL import Image
 import lesionkit
 from lesionkit.study import Study
 from lesionkit.workbook import provenance
-from lesionkit.workbook.artifacts import caveat
+from lesionkit.workbook.caveats import caveat
 from lesionkit.workbook.manifest import file_hash, read_manifest, update_manifest
 from lesionkit.workbook.page import tables
 from lesionkit.workbook.page.script import SCRIPT
@@ -59,7 +59,8 @@ def write(study: Study, folder: Path, steps: Sequence[Step], *, galleries: bool 
     shown = ("figures", "tables", *(("galleries",) if galleries or study.synthetic else ()))
     sections = [_section(folder, step, manifest, shown) for step in steps]
     html = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(PAGE).render(
-        study=study, sections=sections, warning=caveat(study), **_summary(study, folder), made=_made(study, folder, manifest, steps),
+        study=study, sections=sections, warning=caveat(study, folder), **_summary(study, folder),
+        made=_made(study, folder, manifest, steps),
         hidden={} if "galleries" in shown else {file.stem: f"../galleries/{file.name}" for file in _files(folder, manifest, "galleries")},
         settings={key: _setting(value) for key, value in dataclasses.asdict(study).items() if key not in ("name", "title")},
         style=Markup(STYLE), script=Markup(SCRIPT), script_hash=_base64(hashlib.sha256(SCRIPT.encode()).digest()),

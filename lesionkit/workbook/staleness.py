@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lesionkit import sources
+from lesionkit.data import mapping
 from lesionkit.study import HOW, Study
 from lesionkit.workbook.artifacts import SEES_IMAGES
 from lesionkit.workbook.hashes import Hashes, short_hash
@@ -30,6 +31,7 @@ DATA_SETTINGS = (
     "name",
     "given",
     "title",
+    "note",
     "seed",
     "phantoms",
     "phantom_size",
@@ -103,7 +105,7 @@ def parts(step: Step, place: Place) -> dict[str, Any]:
     else:
         cells = json.loads(step.source.read_text())["cells"]
         found = {"notebook": _notebook(cells), "code": _code(_python(cells)), "parameters": _parameters(step, place.study),
-                 "inputs": _current(_reads(step, place), place), "images": images(step, place)}  # fmt: skip
+                 "inputs": _current(_reads(step, place), place) | _mappings(step, place), "images": images(step, place)}  # fmt: skip
     return json.loads(json.dumps(found))
 
 
@@ -142,6 +144,14 @@ def observed(step: Step, manifest: Mapping[str, Any]) -> dict[str, str]:
     mine = [entry for entry in manifest["artifacts"].values() if step.made(entry)]
     read = {path: value for entry in mine for path, value in entry.get("inputs", {}).items()}
     return {path: value for path, value in read.items() if not _is_mine(step, path, manifest)}
+
+
+def _mappings(step: Step, place: Place) -> dict[str, str | None]:
+    """What says how notebook 01 reads own images: a .toml may lie anywhere, and one that ships changes with the package."""
+    if step.number != "01" or not place.study.external:
+        return {}
+    files = mapping.files_of(place.study.mapping, place.images or Path())
+    return {f"mapping {file.stem}": place.hashes.of(file) for file in files}
 
 
 def _is_mine(step: Step, path: str, manifest: Mapping[str, Any]) -> bool:

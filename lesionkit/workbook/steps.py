@@ -20,9 +20,8 @@ from lesionkit.study import Study, StudyError
 from lesionkit.workbook import energy, provenance, report, staleness
 from lesionkit.workbook.artifacts import images_folder
 from lesionkit.workbook.hashes import Hashes, short_hash
-from lesionkit.workbook.manifest import file_hash, read_manifest, update_manifest
+from lesionkit.workbook.manifest import cut_manifest, file_hash, read_manifest, update_manifest
 from lesionkit.workbook.staleness import Place, Step
-from lesionkit.writing import write_atomically
 
 NOTEBOOKS = Path(lesionkit.__file__).parents[1] / "notebooks"
 TEMPLATE = "02_"  # runs once a backbone
@@ -176,7 +175,7 @@ def _make(step: Step, place: Place, parameters: Mapping[str, Any], steps: list[S
 
 def _finish(step: Step, place: Place, found: dict[str, Any], seconds: float, kwh: float | None) -> None:
     """Remove what the step made earlier and no longer makes, and write down what it was made from."""
-    manifest = _sweep(place.folder, step)
+    manifest = sweep(place.folder, step)
     place.hashes.folders.clear()
     if step is not REPORT:
         found["inputs"] |= staleness.observed(step, manifest)
@@ -192,16 +191,20 @@ def _finish(step: Step, place: Place, found: dict[str, Any], seconds: float, kwh
     save_hashes(place)
 
 
-def _sweep(folder: Path, step: Step) -> dict[str, Any]:
-    with FileLock(folder / ".manifest.lock"):
-        manifest = read_manifest(folder)
-        left = [path for path, entry in manifest["artifacts"].items() if step.made(entry) and entry.get("superseded")]
-        for path in left:
-            (folder / path).unlink(missing_ok=True)
-            del manifest["artifacts"][path]
-        if left:
-            write_atomically(folder / "manifest.json", lambda file: file.write_text(json.dumps(manifest, indent=1)))
-    return manifest
+def sweep(folder: Path, step: Step) -> dict[str, Any]:
+    """Remove what still has the note of `mark`, for the step no longer makes it; returns the manifest."""
+    made = read_manifest(folder)["artifacts"]
+    left = [path for path, entry in made.items() if step.made(entry) and entry.get("superseded")]
+    for path in left:
+        (folder / path).unlink(missing_ok=True)
+    return cut_manifest(folder, "artifacts", left)
+
+
+def forget(folder: Path, step: Step) -> None:
+    """Remove all that a step has made, as if it had never run."""
+    mark(folder, step)
+    sweep(folder, step)
+    cut_manifest(folder, "steps", [step.id])
 
 
 def _relative(path: str, notebooks: Path) -> str:

@@ -12,23 +12,26 @@ from typing import Any
 import pandas as pd
 
 from lesionkit.data import duplicates, frames, own, pixels, readers, splits
-from lesionkit.data.own import Own
-from lesionkit.data.pixels import Pixels
+from lesionkit.data.decoding import Input
+from lesionkit.data.files import AMBIGUOUS
+from lesionkit.data.matching import NO_CLASS, NO_IMAGE, SEVERAL_ROWS
+from lesionkit.data.own import NO_LABEL, Own
+from lesionkit.data.pixels import UNREADABLE, Pixels
 from lesionkit.data.records import DataError, problem_table
-from lesionkit.data.store import Rows
 from lesionkit.evidence import predictions
 from lesionkit.learning import extras, inference
-from lesionkit.workbook import evaluation
-from lesionkit.workbook.artifacts import SYNTHETIC, Run
+from lesionkit.workbook import evaluation, hosts
+from lesionkit.workbook.artifacts import Run
+from lesionkit.workbook.caveats import SYNTHETIC
 from lesionkit.workbook.hashes import short_hash
 from lesionkit.workbook.manifest import file_hash
 from lesionkit.writing import write_atomically
 
-LEFT_OUT = ("several images for a row", "row without label", "label not one-hot", "label of no class",
-            "several rows for an image", "row without image", "unreadable image")  # fmt: skip
+LEFT_OUT = AMBIGUOUS, NO_LABEL, NO_CLASS, SEVERAL_ROWS, NO_IMAGE, UNREADABLE
 STEPS = {"image id": "id of an image of the run", "lesion id": "lesion of the run",
          "near-duplicate": "looks like an image of the run"}  # fmt: skip
 NOT_LOOKED_FOR = "looks like an image of the run: not looked for, as its pixels and images are not there"
+NOT_ALL = "not compared with {} of the run's {} images, as these cannot be read"
 Answers = tuple[pd.DataFrame, pd.DataFrame]  # predictions of the images, and of the framed ones without their frame
 
 
@@ -40,13 +43,15 @@ class Outside:
     split: pd.DataFrame  # of the run's images and of these
     removed: pd.DataFrame  # step, removed, remaining
     problems: pd.DataFrame
+    unseen: str = ""  # what could not be compared with the run's images
 
 
-def validate(run: Path, images: Path, table: Path, out: Path, mapping: str = "", say: Callable[[str], None] = print) -> Path:
+def validate(run: Path, images: Path, table: Path, out: Path, mapping: str = "",
+             say: Callable[[str], None] = print) -> Path:  # fmt: skip
     """Predict the images below `images` with the members of the run, and run notebooks 03 and 04 on them; returns `out`.
 
-    table, mapping: as of `own.recognise`. Predictions are kept in out/cache and made anew only where a model, an image or
-    its row has changed. splits/external_set.csv counts what was left out, splits/exclusions.csv names it. Raises DataError
+    table, mapping: as of `own.recognise`. Predictions are kept in the cache of `out` and made anew only where a model,
+    an image or its row has changed. splits/external_set.csv counts what was left out, splits/exclusions.csv names it. Raises DataError
     for a table or images that cannot be used, PredictionError for `out` or predictions that cannot, FileNotFoundError and
     ValueError where the run lacks something, and RunError where a notebook fails.
     """
@@ -56,22 +61,22 @@ def validate(run: Path, images: Path, table: Path, out: Path, mapping: str = "",
     found = own.recognise(images, table, mapping)
     readers.usable(found.reading)
     evaluation.claim(out)
+    cache = hosts.cache(out)
 
-    def store(size: int, fit: str) -> Pixels:
-        return pixels.build(found.reading.index, images, out / "cache", size, fit)
+    def store(settings: Any) -> Pixels:
+        return pixels.build(found.reading.index, images, cache, *Input.of(settings))
 
-    outside = _apart(trained, found, images, store(trained.study.size, trained.study.fit), out / "cache" / "run")
+    outside = _apart(trained, found, images, store(trained.study), cache / "run")
     say(_told(found, outside))
     parts = []
     for name, config in configs.items():
-        seen = store(config["study"]["size"], config["study"]["fit"])
-        parts.append(_answers(trained, name, seen, outside, images, out / "cache" / "predictions" / name))
+        seen = store(config["study"])
+        parts.append(_answers(trained, name, seen, outside, images, cache / "predictions" / name))
         say(f"predicted by {name}")
-    for file, content in {"external_set": outside.removed, "exclusions": outside.problems}.items():
-        write_atomically(out / "splits" / f"{file}.csv", lambda path: content.to_csv(path, index=False))
     scored, cropped = (pd.concat(tables, ignore_index=True) for tables in zip(*parts))
     table, index = _with_inside(trained, known, scored, outside)
-    return evaluation.judge(out, table, index, outside.split, _settings(trained, found, outside), say, cropped)
+    tables = {"split": outside.split, "index": index, "external_set": outside.removed, "exclusions": outside.problems}
+    return evaluation.judge(out, table, tables, _settings(trained, found, outside), say, cropped)
 
 
 def _apart(trained: Run, found: Own, images: Path, store: Pixels, cache: Path) -> Outside:
@@ -80,47 +85,59 @@ def _apart(trained: Run, found: Own, images: Path, store: Pixels, cache: Path) -
     readable = index[~index["image_id"].isin(store.failures["image_id"])]
     inside = trained.split()
     inside = inside[inside["split"] != "external"]
-    twins = _twins(trained, inside["image_id"], store, readable["image_id"], cache)
+    twins, unseen = _twins(trained, inside["image_id"], store, readable["image_id"], cache)
     external, steps = splits.external_set(readable, inside, twins)
     problems = pd.concat([found.reading.problems, store.failures, _gone(readable, external, twins)], ignore_index=True)
-    removed = _counted(found.rows, problems, steps, twins is None)
+    removed = _counted(found.rows, problems, steps, unseen)
     if external.empty:
         raise DataError(f"{found.reading.record.title}: no image is left.\n{removed.to_string(index=False)}", problems)
     alike = duplicates.near_duplicates(store.of(external["image_id"]), external["image_id"])
-    split = splits.study_table(inside[splits.COLUMNS], inside, external, alike, leaky=trained.study.split == "image_leaky")
+    leaky = trained.study.split == "image_leaky"
+    split = splits.study_table(inside[splits.COLUMNS], inside, external, alike, leaky=leaky)
     framed = frames.framed_files([images / path for path in external["path"]])
-    return Outside(external.assign(framed=framed), split, removed, problems)
+    return Outside(external.assign(framed=framed), split, removed, problems, unseen)
 
 
-def _twins(trained: Run, inside: pd.Series, store: Pixels, readable: pd.Series, cache: Path) -> pd.DataFrame | None:
-    """Pairs of an image of the run and one of these that look alike; None where the run's pixels cannot be had."""
+def _twins(trained: Run, inside: pd.Series, store: Pixels, readable: pd.Series,
+           cache: Path) -> tuple[pd.DataFrame | None, str]:  # fmt: skip
+    """Pairs of an image of the run and one of these that look alike, and what must be said of those not compared.
+
+    An image that cannot be read is black in a store, and black images are like no other. None: no image was compared.
+    """
     theirs = _pixels_of(trained, inside, cache)
-    return theirs if theirs is None else duplicates.near_duplicates(theirs, inside, store.of(readable), readable)
+    if theirs is None:
+        return None, NOT_LOOKED_FOR
+    seen = inside[inside.isin(theirs.image_ids) & ~inside.isin(theirs.failures["image_id"])]
+    if seen.empty:
+        return None, NOT_LOOKED_FOR
+    pairs = duplicates.near_duplicates(theirs.of(seen), seen, store.of(readable), readable)
+    return pairs, NOT_ALL.format(f"{len(inside) - len(seen):,}", f"{len(inside):,}") if len(seen) < len(inside) else ""
 
 
-def _pixels_of(trained: Run, image_ids: pd.Series, cache: Path) -> Rows | None:
+def _pixels_of(trained: Run, image_ids: pd.Series, cache: Path) -> Pixels | None:
     """The pixels of the run's images: from its store, or decoded again where its folder of images is known."""
-    size, fit = trained.study.size, trained.study.fit
+    seen = Input.of(trained.study)
     try:
-        return Pixels.open(trained.path("cache"), size, fit).of(image_ids)
-    except (FileNotFoundError, ValueError, KeyError):
-        if trained.data is None or not trained.data.is_dir():
-            return None
-        index = trained.index()
-        return pixels.build(index[index["image_id"].isin(image_ids)], trained.data, cache, size, fit).of(image_ids)
+        kept = Pixels.open(trained.path("cache"), *seen)
+    except (FileNotFoundError, ValueError):
+        kept = None
+    if trained.data is None or not trained.data.is_dir() or (kept and image_ids.isin(kept.image_ids).all()):
+        return kept
+    index = trained.index()
+    return pixels.build(index[index["image_id"].isin(image_ids)], trained.data, cache, *seen)
 
 
 def _gone(readable: pd.DataFrame, external: pd.DataFrame, twins: pd.DataFrame | None) -> pd.DataFrame:
     """The problem of images that are the run's own, or of their lesions."""
     rows = readable[~readable["image_id"].isin(external["image_id"])]
     twin = {} if twins is None else twins.drop_duplicates("image_b").set_index("image_b")["image_a"]  # the surest
-    remedies = [f"Left out: it looks like {twin[one]} of the run." if one in twin else "Left out: the run has it, or its lesion."
-                for one in rows["image_id"]]  # fmt: skip
+    why = {one: f"it looks like {twin[one]} of the run" for one in rows["image_id"] if one in twin}
+    remedies = [f"Left out: {why.get(one, 'the run has it, or its lesion')}." for one in rows["image_id"]]
     return problem_table("image of the run", remedies, image_id=rows["image_id"], file=rows["path"])
 
 
-def _counted(rows: int, problems: pd.DataFrame, steps: pd.DataFrame, unseen: bool) -> pd.DataFrame:
-    """step, removed, remaining: from the table's rows to the external images."""
+def _counted(rows: int, problems: pd.DataFrame, steps: pd.DataFrame, unseen: str) -> pd.DataFrame:
+    """step, removed, remaining: from the table's rows to the external images; last, what could not be looked for."""
     kinds = problems["problem"][problems["problem"].isin(LEFT_OUT)].value_counts()
     counts, left = [("rows of the table", 0, rows)], rows
     for kind in LEFT_OUT:
@@ -128,7 +145,10 @@ def _counted(rows: int, problems: pd.DataFrame, steps: pd.DataFrame, unseen: boo
             left -= int(kinds[kind])
             counts.append((kind, int(kinds[kind]), left))
     found = pd.concat([pd.DataFrame(counts, columns=steps.columns), steps.iloc[1:]], ignore_index=True)
-    return found.replace({"step": STEPS | ({"near-duplicate": NOT_LOOKED_FOR} if unseen else {})})
+    if unseen == NOT_LOOKED_FOR:
+        return found.replace({"step": STEPS | {"near-duplicate": NOT_LOOKED_FOR}})
+    last = [(unseen, 0, int(steps["remaining"].iloc[-1]))] if unseen else []
+    return pd.concat([found.replace({"step": STEPS}), pd.DataFrame(last, columns=steps.columns)], ignore_index=True)
 
 
 def _answers(trained: Run, name: str, store: Pixels, outside: Outside, images: Path, cache: Path) -> Answers:
@@ -149,7 +169,8 @@ def _answers(trained: Run, name: str, store: Pixels, outside: Outside, images: P
     return tuple(pd.read_parquet(file) for file in files)
 
 
-def _with_inside(trained: Run, known: pd.DataFrame, scored: pd.DataFrame, outside: Outside) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _with_inside(trained: Run, known: pd.DataFrame, scored: pd.DataFrame,
+                 outside: Outside) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
     """Predictions and index of the run's validation and test images and of the external ones."""
     inside = known[known["split"].isin(("val", "test"))]
     table = pd.concat([part[part["model"] == name] for name in trained.study.backbones for part in (inside, scored)])
@@ -169,6 +190,8 @@ def _settings(trained: Run, found: Own, outside: Outside) -> dict[str, Any]:
 
 def _told(found: Own, outside: Outside) -> str:
     """The counts in a line."""
-    lost = [f"{n:,} {step}" for step, n in outside.removed[["step", "removed"]].itertuples(index=False) if n or step == NOT_LOOKED_FOR]
+    lost = [f"{n:,} {step}" for step, n in outside.removed[["step", "removed"]].itertuples(index=False) if n]
     named = f"; left out: {', '.join(lost)} (splits/exclusions.csv names them)" if lost else "; nothing left out"
-    return f"{found.rows:,} rows, {len(outside.index):,} external images of {outside.index['lesion_id'].nunique():,} lesions{named}"
+    named += f"; {outside.unseen}" if outside.unseen else ""
+    lesions = outside.index["lesion_id"].nunique()
+    return f"{found.rows:,} rows, {len(outside.index):,} external images of {lesions:,} lesions{named}"

@@ -7,7 +7,7 @@ import pytest
 from lesionkit import cli
 from lesionkit.data import downloading, releases
 
-from .published import dataverse, isic2019
+from .published import dataverse, isic2018_test, isic2019
 from .server import Site, serving
 
 
@@ -15,7 +15,7 @@ from .server import Site, serving
 def site(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(downloading, "Client", functools.partial(downloading.Client, sleep=lambda seconds: None))
-    with serving(Site(dataverse() | isic2019())) as site:
+    with serving(Site(dataverse() | isic2019() | isic2018_test())) as site:
         for host in releases.HOSTS:
             monkeypatch.setitem(releases.HOSTS, host, site.address)
         yield site

@@ -13,6 +13,9 @@ from .server import Stored
 
 API = "/api/datasets/:persistentId/?persistentId=doi:10.7910/DVN/DBW86T"
 TABLE = "\n".join([HAM_HEADER, *HAM_ROWS]).encode()
+_CLASSES = ["MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC"]
+TEST_TABLE = "\n".join([",".join(["image", *_CLASSES]), one_hot("ISIC_0000005", "AKIEC", _CLASSES),
+                        one_hot("ISIC_0000006", "VASC", _CLASSES)]).encode()  # fmt: skip
 
 
 def image():
@@ -53,6 +56,9 @@ def dataverse():
         ("HAM10000_images_part_2.zip", 3, images("", *ham_names(3, 4)), {}),
         (f"{mask}.zip", 4, packed(**{f"{mask}/ISIC_0000001_segmentation.png": b"png", f"__MACOSX/{mask}/._x.png": b"x"}), {}),
     ]
+    test = [f"ISIC2018_Task3_Test_{what}" for what in ("GroundTruth.tab", "Images.zip", "GroundTruth.csv")]
+    more = {"originalFileFormat": "text/csv", "originalFileName": test[2], "originalFileSize": len(TEST_TABLE)}
+    files += [(test[0], 5, TEST_TABLE, more), (test[1], 6, images("ISIC2018_Task3_Test_Images/", *ham_names(5, 6)), {})]
     bodies = {f"/api/access/datafile/{number}" + "?format=original" * bool(more): Stored(body) for _, number, body, more in files}
     return {API: listed(files)} | bodies
 
@@ -65,6 +71,16 @@ def isic2019():
                                                         b"ISIC_0000001,30,,HAM_1,male\nISIC_0000002,30,,BCN_2,male\n"),
         "/2019/ISIC_2019_Training_Input.zip": Stored(images("ISIC_2019_Training_Input/", *ham_names(1, 2))),
     }  # fmt: skip
+
+
+def isic2018_test():
+    """As ISIC has it, a licence beside the table and beside the images."""
+    labels, inputs = "ISIC2018_Task3_Test_GroundTruth", "ISIC2018_Task3_Test_Input"
+    photographs = {f"{inputs}/{name}": image() for name in ham_names(5, 6)}
+    return {
+        f"/2018/{labels}.zip": Stored(packed(**{f"{labels}/LICENSE.txt": b"CC", f"{labels}/{labels}.csv": TEST_TABLE})),
+        f"/2018/{inputs}.zip": Stored(packed(**{f"{inputs}/LICENSE.txt": b"CC"}, **photographs)),
+    }
 
 
 def below(folder):

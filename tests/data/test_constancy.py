@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from lesionkit.data.constancy import shades_of_grey
-from lesionkit.data.pixels import decode
+from lesionkit.data.decoding import decode
 
 
 def skin(seed=0):

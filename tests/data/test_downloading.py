@@ -81,6 +81,22 @@ def test_it_does_not_give_up_while_bytes_come(site, client, fetch):
     assert fetch(size=len(BODY)) == BODY and len(site.asked) == 13
 
 
+def test_what_comes_after_a_part_was_thrown_away_counts_as_progress(site, client, fetch, tmp_path):
+    (tmp_path / "f.part").write_bytes(bytes(10 * ENOUGH))
+    (tmp_path / "f.part.json").write_text(json.dumps({"version": '"old"'}))
+    body = BODY * 4  # more than comes in the attempts that are made where nothing comes
+    site.files["/f"] = Stored(body)
+    site.faults.extend([{"cut": 3 * ENOUGH // 2}] * 8)
+    assert fetch(size=len(body)) == body and len(site.asked) == 9
+
+
+def test_it_gives_up_where_what_comes_is_thrown_away_for_ever(site, fetch):
+    site.faults.extend([{"cut": ENOUGH // 4, "no_range": True}, {"cut": 2 * ENOUGH, "no_range": True}] * 25)
+    with pytest.raises(DownloadError):
+        fetch(size=len(BODY))
+    assert len(site.asked) == 13  # six times in a row it lost what it had
+
+
 def test_it_gives_up_where_the_same_bytes_come_for_ever(site, fetch):
     site.faults.extend([{"cut": 2 * ENOUGH, "no_range": True}] * 50)
     with pytest.raises(DownloadError):
@@ -118,15 +134,17 @@ def test_a_server_that_is_bad_at_ranges_does_no_harm(site, fetch, fault):
     assert fetch(size=len(BODY)) == BODY
 
 
-def test_a_part_that_is_longer_than_the_file_is_thrown_away(site, fetch, tmp_path):
+def test_a_part_that_is_longer_than_the_file_is_thrown_away(site, client, fetch, tmp_path):
     site.faults.extend([{"cut": ENOUGH}, *[{"cut": 0}] * 5])
     with pytest.raises(DownloadError):
         fetch()
     site.files["/f"] = Stored(BODY[:1000])  # of the same ETag, which no good server would give it
+    client.said.clear()
     assert fetch() == BODY[:1000]
+    assert len(client.said) == 1 and "bytes had come, and the server says that the file ends before" in client.said[0]
 
 
-@pytest.mark.parametrize("left", [b"", BODY[:1000], BODY + b"more", b"other" * 99])
+@pytest.mark.parametrize("left", [b"", BODY[:1000], BODY + b"more", b"other" * 99, bytes(len(BODY))])
 def test_leavings_of_unknown_origin_are_not_built_upon(site, fetch, tmp_path, left):
     (tmp_path / "f.part").write_bytes(left)
     (tmp_path / "f.part.json").write_text("{")
@@ -136,6 +154,14 @@ def test_leavings_of_unknown_origin_are_not_built_upon(site, fetch, tmp_path, le
 def test_a_part_that_is_whole_already_is_only_checked(site, fetch, tmp_path):
     (tmp_path / "f.part").write_bytes(BODY)
     assert fetch(size=len(BODY), md5=MD5) == BODY and site.asked == []
+
+
+@pytest.mark.parametrize("version", ['"one"', '"old"', ""])
+def test_a_part_of_full_size_without_a_hash_is_taken_for_this_version_alone(site, fetch, tmp_path, version):
+    (tmp_path / "f.part").write_bytes(BODY if version == '"one"' else OTHER)
+    (tmp_path / "f.part.json").write_text(json.dumps({"version": version}))
+    assert fetch(size=len(BODY)) == BODY
+    assert site.ranges() == [f"bytes={len(BODY) - 1}-" if version else None]
 
 
 @pytest.mark.parametrize("length", [len(BODY) + 999, len(BODY) - 999, 0])
@@ -202,7 +228,7 @@ def test_a_slow_server_is_waited_for_and_a_silent_one_is_not(site, fetch, client
     client.timeout = (5, 0.3)
     site.faults.append({"stall": 1.5})
     assert fetch(size=40_000) == BODY[:40_000]
-    assert len(client.said) == 1 and "no connection" in client.said[0] or "in time" in client.said[0]
+    assert len(client.said) == 1 and ("no connection" in client.said[0] or "in time" in client.said[0])
 
 
 def test_no_server_is_said_plainly(client, tmp_path):

@@ -3,13 +3,13 @@
 import hashlib
 import io
 import json
-import os
 import sys
 import types
 import zlib
 
 import pytest
 
+from lesionkit import cli
 from lesionkit.cli.fetching import Progress
 from lesionkit.data import checking, downloading, masks, releases
 
@@ -49,6 +49,27 @@ def test_masks_lie_where_a_study_looks_for_them(site, call, tmp_path):
     assert below(found) == ["ISIC_0000001_segmentation.png"]
     (reading,) = checking.check(tmp_path).readings
     assert len(reading.index) == 4  # masks are no photographs
+
+
+@pytest.mark.parametrize("source", ["isic", "dataverse"])
+def test_the_commands_that_are_named_after_the_test_set_work(site, call, capsys, tmp_path, source):
+    code, out, _ = call("isic2018-test", "--to", tmp_path, "--source", source)
+    check, validate = (line.partition(": lesionkit ")[2].split() for line in out.splitlines()[-2:])
+    assert code == 0 and check[:2] == ["data", "check"] and validate[:2] == ["validate", "outputs/full"]
+    cli.app(check, standalone_mode=False)
+    text = capsys.readouterr().out
+    assert "2 of 2" in text and "No problems." in text and "AKIEC" in text and "VASC" in text
+    given = dict(zip(validate[2::2], validate[3::2]))
+    assert (given["--images"], given["--labels"]) == (check[2], check[4]) and given["--out"] == "validated"
+    assert call("isic2018-test", "--to", tmp_path, "--source", source)[1].endswith("\n".join(out.splitlines()[-2:]) + "\n")
+
+
+def test_of_masks_it_is_said_where_a_study_finds_them(site, call, tmp_path):
+    _, out, _ = call("ham10000-masks", "--to", tmp_path)
+    last = out.splitlines()[-1]
+    named = last.rpartition("--set masks=")[2]
+    assert "data check" not in last and f"if the images lie in {tmp_path} too" in last
+    assert masks.folder_of(tmp_path / "elsewhere", named) == tmp_path / "HAM10000_segmentations_lesion_tschandl"
 
 
 def test_what_is_whole_is_not_fetched_again_nor_asked_for(site, call, tmp_path):
@@ -144,39 +165,6 @@ def test_a_record_that_cannot_be_read_is_said(site, call, tmp_path, text):
     (tmp_path / "fetched.json").write_text(text)
     code, _, err = call("isic2019", "--to", tmp_path)
     assert code == 1 and "fetched.json cannot be read" in err and (tmp_path / "fetched.json").read_text() == text
-
-
-@pytest.fixture
-def kagglehub(monkeypatch, tmp_path):
-    """In place of the package: `token` and `given`; it fetches nothing."""
-    hub = types.ModuleType("kagglehub")
-    hub.token, hub.given = "t", []
-    hub.dataset_download = lambda handle: hub.given.append(handle) or os.environ["KAGGLEHUB_CACHE"] + "/versions/2"
-    config = types.ModuleType("kagglehub.config")
-    config.get_kaggle_credentials = lambda: hub.token
-    monkeypatch.delenv("KAGGLE_KERNEL_RUN_TYPE", raising=False)
-    monkeypatch.setenv("KAGGLEHUB_CACHE", "mine")
-    for module in (hub, config):
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-    return hub
-
-
-def test_kaggle_is_asked_only_with_its_package_and_a_token(call, tmp_path, kagglehub, monkeypatch):
-    code, out, _ = call("ham10000", "--to", tmp_path, "--source", "kaggle")
-    inner = tmp_path / "kaggle" / "versions" / "2"
-    assert code == 0 and "CC BY-NC-SA 4.0" in out and out.endswith(f"data check {inner}\n")
-    assert kagglehub.given == ["kmader/skin-cancer-mnist-ham10000"] and os.environ["KAGGLEHUB_CACHE"] == "mine"
-    kagglehub.token = None
-    code, _, err = call("ham10000", "--to", tmp_path, "--source", "kaggle")
-    assert code == 1 and "KAGGLE_API_TOKEN" in err
-    kagglehub.token = "t"
-    kagglehub.dataset_download = lambda *args, **more: (_ for _ in ()).throw(RuntimeError("403"))
-    code, _, err = call("ham10000", "--to", tmp_path, "--source", "kaggle")
-    assert code == 1 and "did not come: 403" in err and "By hand" in err
-    for name in ("kagglehub", "kagglehub.config"):
-        monkeypatch.setitem(sys.modules, name, None)
-    code, _, err = call("ham10000", "--to", tmp_path, "--source", "kaggle")
-    assert code == 1 and "pip install 'lesionkit[kaggle]'" in err
 
 
 @pytest.mark.parametrize(("live", "seconds", "shown"), [

@@ -62,6 +62,7 @@ def test_a_server_cannot_name_a_file_outside_the_folder(site, call, tmp_path, na
 
 @pytest.mark.parametrize(("answer", "message"), [
     (b"<html>maintenance", "something else than JSON"), (b'{"status": "ERROR"}', "a form that is not known"), (b"[]", "not known"),
+    (listed([]).body.replace(b"[]", b'[{"label": "HAM10000_metadata.tab"}]'), "not known"),
     (listed([]).body, "no longer lists HAM10000_metadata.tab, HAM10000_images_part_1.zip"),
 ])  # fmt: skip
 def test_what_dataverse_says_otherwise_is_said(site, call, tmp_path, answer, message):

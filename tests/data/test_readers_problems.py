@@ -23,6 +23,11 @@ def test_row_without_image_and_image_without_row(tmp_path):
     assert problems["remedy"].str.len().gt(20).all()
 
 
+def test_lines_are_counted_as_the_file_has_them(tmp_path):
+    _, problems = read(ham(tmp_path, ["", *HAM_ROWS, "", "HAM_9,ISIC_0000009,nv,histo,40,male,ear"]), "ham10000")
+    assert only(problems)["file"] == "HAM10000_metadata.csv:8"
+
+
 @pytest.mark.parametrize(
     "bad",
     [

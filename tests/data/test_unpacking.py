@@ -171,6 +171,27 @@ def test_a_bomb_does_not_fill_the_disk(tmp_path, folder):
     assert below(folder) == {}
 
 
+def test_room_is_told_in_the_words_of_the_rest(tmp_path, folder, monkeypatch):
+    monkeypatch.setattr(unpacking, "free_bytes", lambda folder: 2500)
+    with pytest.raises(UnpackError, match=r"has 2.5 kB free, 5.0 kB are needed to unpack. Make room"):
+        unpack(packed(tmp_path / "release.zip"), folder)
+
+
+@pytest.mark.parametrize("method", [9, 12, 14, 99])  # Deflate64, bzip2, LZMA, and encryption's
+def test_an_unknown_compression_is_said_and_what_another_program_unpacked_will_do(tmp_path, folder, method):
+    archive = packed(tmp_path / "release.zip", {"release/a.jpg": b"1"})
+    raw = bytearray(archive.read_bytes())
+    for at in (8, raw.index(b"PK\x01\x02") + 10):
+        raw[at : at + 2] = method.to_bytes(2, "little")
+    archive.write_bytes(raw)
+    with pytest.raises(UnpackError, match=rf"'release/a.jpg' is compressed in a way that.*method {method}.*another program"):
+        unpack(archive, folder)
+    assert below(folder) == {}
+    (folder / "release").mkdir()
+    (folder / "release/a.jpg").write_bytes(b"1")
+    assert unpack(archive, folder) == {"release/a.jpg": (1, zlib.crc32(b"1"))}
+
+
 def test_what_changed_since_is_found(folder):
     for name, content in {"same": b"1", "longer": b"12", "other": b"x"}.items():
         (folder / name).write_bytes(content)

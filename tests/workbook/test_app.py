@@ -16,7 +16,7 @@ from lesionkit.evidence import openset, predictions, scaling
 from lesionkit.learning import inference
 from lesionkit.workbook.app import answers, page, server
 from lesionkit.workbook.app.answers import Models, Refused
-from lesionkit.workbook.artifacts import SYNTHETIC
+from lesionkit.workbook.caveats import SYNTHETIC
 
 
 @pytest.fixture(scope="module")

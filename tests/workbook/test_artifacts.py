@@ -10,7 +10,8 @@ from workbook import books
 from lesionkit.data.records import CLASSES
 from lesionkit.evidence.predictions import PROBABILITIES
 from lesionkit.study import Study, StudyError
-from lesionkit.workbook.artifacts import LEAKY, SYNTHETIC, MissingInput, Run, caveat
+from lesionkit.workbook.artifacts import MissingInput, Run
+from lesionkit.workbook.caveats import LEAKY, SYNTHETIC, caveat, with_note
 from lesionkit.workbook.manifest import file_hash, read_manifest, update_manifest
 from lesionkit.writing import write_atomically  # fmt: skip
 
@@ -164,7 +165,21 @@ def test_what_must_be_said_of_images_and_models_is_said_of_both():
     assert caveat(Study("a")) == "" and caveat(Study("a", phantoms=30)) == SYNTHETIC
     smartphones = caveat(Study("a", external="t.csv", mapping="pad-ufes-20", split="image_leaky"))
     assert "not dermoscopy" in smartphones and smartphones.endswith(f". {LEAKY}")
-    assert caveat(Study("a", external="t.csv", mapping="pad-ufes-20", note="Ours")) == "Ours"
+    both = caveat(Study("a", external="x/t.csv", mapping="pad-ufes-20", note="Ours."))
+    assert both.startswith("Ours. PAD-UFES-20: ") and "not dermoscopy" in both
+
+
+def test_what_a_users_mapping_says_must_be_said_outlives_the_folder_of_images(opened, tmp_path):
+    (tmp_path / "data" / "clinic.toml").write_text('note = "Photographs of 2024"')
+    study = ['external=clinic/table.csv', 'mapping=clinic.toml', 'note=Ours']
+    run = opened("01_eda", overrides=study)
+    run.save_note()
+    (tmp_path / "data" / "clinic.toml").unlink()
+    run = opened("03_ensemble", overrides=study)
+    assert [text.get_text() for text in run.figure(Figure(), "roc").texts] == ["Ours. Photographs of 2024"]
+    assert artifacts(run)["figures/03_roc.png"]["inputs"].keys() == {"splits/note.csv"}  # so that it is drawn again where it changes
+    assert caveat(run.study, run.folder) == caveat(with_note(run.study, run.folder)) == run.caveat()
+    assert caveat(with_note(with_note(run.study, run.folder), run.folder)) == run.caveat()  # said once
 
 
 def test_a_run_is_opened_as_its_settings_have_it(opened, tmp_path):

@@ -15,7 +15,7 @@ from lesionkit.data.records import CLASSES
 from lesionkit.explain.cams import METHODS
 from lesionkit.learning import inference
 from lesionkit.workbook import explaining
-from lesionkit.workbook.artifacts import SYNTHETIC
+from lesionkit.workbook.caveats import SYNTHETIC
 
 SIZES = {"baseline_cnn": 32, "test_resnet": 64}
 

@@ -50,6 +50,8 @@ def test_a_folder_is_its_names_and_contents_wherever_it_lies(folder, tmp_path):
     before = of(folder)
     os.utime(folder / "a.txt", ns=(1, 1))
     (folder / ".hidden").write_text("x")
+    (folder / "__MACOSX").mkdir()
+    (folder / "__MACOSX" / "a.txt").write_text("of no reader")
     folder.rename(tmp_path / "moved")
     assert of(tmp_path / "moved") == before
     (tmp_path / "moved" / "a.txt").rename(tmp_path / "moved" / "c.txt")

@@ -1,6 +1,7 @@
 """On Colab and Kaggle, imitated: where results go, what is brought from an earlier session, and what a run says."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,8 @@ import torch
 from workbook import books
 
 from lesionkit.data import readers
-from lesionkit.data.records import CLASSES
 from lesionkit.study import StudyError
-from lesionkit.workbook import hosts, pipeline
+from lesionkit.workbook import execution, hosts, pipeline
 from lesionkit.workbook.artifacts import Run
 
 from .attached import COLAB, KAGGLE, kmader
@@ -58,10 +58,28 @@ def test_results_of_an_earlier_session_are_copied_without_the_pixels_and_can_be_
     newest = attach_session(tmp_path / "kaggle/input" / at / "outputs/demo", artifacts=2)
     assert hosts.bring(folder) == newest
     copied = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    assert copied == ["manifest.json", "models/resnet50/weights.safetensors", "splits/split.csv"]
+    assert copied == [".brought", "manifest.json", "models/resnet50/weights.safetensors", "splits/split.csv"]
     assert (folder / "splits/split.csv").stat().st_mode & 0o200
     (folder / "splits/split.csv").write_text("mine")
     assert hosts.bring(folder) is None and (folder / "splits/split.csv").read_text() == "mine"  # never over what is there
+
+
+def test_a_folder_that_holds_settings_alone_makes_way_for_an_earlier_session(host, tmp_path, capsys):
+    """A notebook that was opened before the session was attached has written study.json, and no result."""
+    host(KAGGLE)
+    (tmp_path / "mine").mkdir()
+    folder = opened(tmp_path, data=str(tmp_path / "mine"), overrides=["epochs=9"]).folder
+    earlier = attach_session(tmp_path / "kaggle/input/one/outputs/toy", artifacts=2)
+    (earlier / "study.json").write_text((folder / "study.json").read_text().replace('"epochs": 9', '"epochs": 4'))
+    (earlier / "data.txt").write_text("/elsewhere")
+    run = opened(tmp_path, "03_ensemble")
+    assert f"begun as a copy of {earlier}" in capsys.readouterr().out and (folder / "splits/split.csv").read_text() == "kept"
+    assert Run.of(folder, "x").study.epochs == 4 and run.data == tmp_path / "mine"
+    opened(tmp_path, "03_ensemble")
+    assert "Not used" not in capsys.readouterr().out  # it is what the folder was copied from
+    longer = attach_session(tmp_path / "kaggle/input/two/outputs/toy", artifacts=9)
+    opened(tmp_path, "03_ensemble")
+    assert f"Not used, as there are results here already: {longer}." in capsys.readouterr().out
 
 
 def test_nothing_is_brought_to_a_machine_that_is_no_host(tmp_path, monkeypatch):
@@ -142,16 +160,29 @@ def test_training_without_a_gpu_says_how_one_is_switched_on(host, tmp_path, monk
         assert (where in capsys.readouterr().out) == expected
 
 
-def test_the_command_finds_attached_images_and_goes_on_from_an_attached_session(host, tmp_path, capsys):
-    """A whole toy study, run on one Kaggle session and gone on with on the next."""
-    working = host(KAGGLE)
-    given = books.write_study(tmp_path)
+def test_a_study_of_one_session_is_gone_on_with_on_the_next(host, tmp_path, capsys, monkeypatch):
+    """A whole toy study, run on one Kaggle session and gone on with on the next, which runs what has changed meanwhile."""
+    working, ran = host(KAGGLE), []
+
+    def execute(source, target, parameters, threads):
+        ran.append(target.stem)
+        books.run_here(source, target, parameters)
+
+    monkeypatch.setattr(execution, "execute", execute)
+    given = books.write_study(tmp_path) | {"out": "outputs", "data": "", "say": lambda line: None}
     kmader(tmp_path / "kaggle/input/ham")
-    (tmp_path / "kaggle/input/ham" / "labels.csv").write_text("image_id,dx,note\na,mel,\n")
-    assert CLASSES[4] == "mel"
-    states = pipeline.status(given["study"], out="outputs", notebooks=given["notebooks"])
-    assert {state.name for state in states} == {"missing"}
-    attach_session(tmp_path / "kaggle/input/notebooks/me/first/outputs/toy", artifacts=3)
-    run = Run.open(given["study"], "01_eda", out="outputs")
-    assert run.folder == working / "outputs/toy" and (run.folder / "splits/split.csv").read_text() == "kept"
-    assert "begun as a copy of" in capsys.readouterr().out and (run.data / "ham" / "labels.csv").exists()
+    (tmp_path / "kaggle/input/ham/labels.csv").write_text("image_id,dx,note\na,mel,\nb,nv,\n")
+    cells = [cell.replace('"labels.csv"', '"ham" / "labels.csv"') for cell in books.CELLS["01_eda"]]
+    books.write_notebook(given["notebooks"], "01_eda", cells)
+    folder = pipeline.run_study(**given)
+    assert folder == working / "outputs/toy" and len(ran) == 5
+    shutil.move(working / "outputs", tmp_path / "kaggle/input/notebooks/me/first/outputs")
+    shutil.rmtree(tmp_path / "tmp")  # the links, and what was decoded
+    (tmp_path / "tmp").mkdir()
+    ran.clear()
+    capsys.readouterr()
+    pipeline.run_study(**given)
+    assert not ran and f"begun as a copy of {tmp_path / 'kaggle/input/notebooks/me/first/outputs/toy'}" in capsys.readouterr().out
+    pipeline.run_study(**given, overrides=["resamples=150"])
+    assert ran == ["03_ensemble", "06_report"]
+    assert (folder / "report" / "index.html").exists()

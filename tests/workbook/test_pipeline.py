@@ -6,6 +6,7 @@ from filelock import FileLock
 from workbook import books
 
 from lesionkit import sources
+from lesionkit.data import mapping
 from lesionkit.study import StudyError
 from lesionkit.workbook import execution, pipeline
 from lesionkit.workbook.manifest import read_manifest
@@ -112,6 +113,20 @@ def test_data_that_are_gone_stale_only_what_reads_them(toy):
     shutil.rmtree(toy.folder / "data")
     assert set(toy.stale(data="")) == set(ALL[:3])
     assert toy.run(only=["03", "06"], data="") == []
+
+
+def test_the_note_and_the_mapping_of_own_images_stale_the_notebook_that_reads_them(toy, monkeypatch):
+    assert toy.stale(overrides=["note=Said"])["01_eda"] == "note = , now Said"
+    clinic, shipped = toy.folder / "clinic.toml", toy.folder / "mappings"
+    shutil.copytree(mapping.MAPPINGS, shipped)
+    monkeypatch.setattr(mapping, "MAPPINGS", shipped)
+    clinic.write_text('note = "A"')
+    for name, file in (("derm7pt", shipped / "derm7pt.toml"), (str(clinic), clinic), ("derm7pt", shipped / "default.toml")):
+        own = ["external=clinic/table.csv", f"mapping={name}"]
+        toy.run(overrides=own)
+        assert toy.stale(overrides=own) == {}
+        file.write_text(file.read_text() + "# changed\n")
+        assert toy.stale(overrides=own) == {"01_eda": f"mapping {file.stem} changed"}
 
 
 def test_a_parameter_stales_the_steps_that_know_it(toy):

@@ -4,6 +4,7 @@ The notebooks are not run here but in test_notebooks.
 """
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -11,13 +12,15 @@ import pytest
 from explain.saved import saved_run
 from PIL import Image
 
-from lesionkit.data import own, phantoms, pixels, readers, splits
+from lesionkit.data import frames, own, phantoms, pixels, readers, splits
 from lesionkit.data.records import DataError
 from lesionkit.evidence import predictions
 from lesionkit.evidence.predictions import PredictionError
 from lesionkit.learning import extras, inference
-from lesionkit.workbook import pipeline, validating
-from lesionkit.workbook.artifacts import SYNTHETIC, Run, caveat
+from lesionkit.workbook import evaluation, hosts, pipeline, validating
+from lesionkit.workbook.artifacts import Run
+from lesionkit.workbook.caveats import SYNTHETIC, caveat
+from lesionkit.workbook.manifest import read_manifest, update_manifest
 
 SIZES = {"baseline_cnn": 32, "test_resnet": 64}
 NOTE = "Drawn by a program"
@@ -146,6 +149,56 @@ def test_images_with_the_runs_ids_are_taken_out_and_pixels_are_decoded_again_or_
         assert (removed.get("looks like an image of the run") == 3) == there == (validating.NOT_LOOKED_FOR not in removed)
         (bare / "data.txt").unlink(missing_ok=True)
     assert not (bare / "cache").exists()  # nothing is written into a run
+
+
+def test_images_of_the_run_that_cannot_be_read_are_not_taken_for_compared(run, mine, asked, tmp_path):
+    """A black image is like no other: pixels of images that are gone would find no twin, and training images would be scored."""
+    trained, bare = Run.of(run, "test"), tmp_path / "bare"
+    images = trained.index().merge(trained.split()[["image_id", "split"]])
+    for part in ("models", "splits", "predictions", "study.json"):
+        (bare / part).parent.mkdir(exist_ok=True)
+        (bare / part).symlink_to(run / part)
+    shutil.copytree(run.parent / "images", tmp_path / "moved")
+    (bare / "data.txt").write_text(str(tmp_path / "moved"))
+    lost = images[images["split"] == "train"].drop_duplicates("lesion_id")["path"].iloc[-1]
+    (tmp_path / "moved" / lost).unlink()
+    for gone, twins in ((1, 2), (len(images), None)):
+        said = []
+        validating.validate(bare, *mine, say=said.append)
+        removed = pd.read_csv(mine[2] / "splits" / "external_set.csv").set_index("step")["removed"]
+        expected = validating.NOT_ALL.format(gone, len(images)) if twins else validating.NOT_LOOKED_FOR
+        assert removed.index[-1] == expected and said[0].endswith(expected) and removed.get("looks like an image of the run") == twins
+        for file in (tmp_path / "moved").rglob("*.jpg"):
+            file.unlink()
+
+
+def test_what_an_earlier_validation_laid_there_and_this_one_does_not_is_removed(run, mine, asked, monkeypatch):
+    out, real = mine[2], frames.framed_files
+    monkeypatch.setattr(frames, "framed_files", lambda files: np.arange(len(files)) < 5)
+    validating.validate(run, *mine, say=lambda line: None)
+    framed = Run.of(out, "04b")
+    assert len(framed.versions("unframed")) == 2 * 5
+    old = Run.of(out, "04_external_validation")
+    old.table(pd.DataFrame({"x": [1]}), "drop")
+    update_manifest(out, "steps", {"04_external_validation": {}})
+    monkeypatch.setattr(frames, "framed_files", real)
+    validating.validate(run, *mine, say=lambda line: None)
+    assert Run.of(out, "04b").versions("unframed").empty and (out / "tables" / "04_drop.csv").exists()
+    before = Run.of(run, "x").predictions().query("split == 'test'")
+    before.to_csv(out.parent / "mine_too.csv", index=False)
+    before.drop_duplicates("image_id").rename(columns={"y_true": "dx"})[["image_id", "dx"]].to_csv(out.parent / "truth.csv", index=False)
+    evaluation.evaluate([out.parent / "mine_too.csv"], out.parent / "truth.csv", out, say=lambda line: None)
+    left = read_manifest(out)
+    assert sorted(path.name for path in (out / "splits").iterdir()) == ["index.csv", "split.csv"] and not left["steps"]
+    assert not (out / "tables" / "04_drop.csv").exists() and all((out / path).exists() for path in left["artifacts"])
+
+
+@pytest.mark.parametrize("where", ["here", "Kaggle"])
+def test_decoded_pixels_lie_where_a_run_keeps_them(run, mine, asked, monkeypatch, tmp_path, where):
+    if where == "Kaggle":
+        monkeypatch.setattr(hosts, "cache", lambda folder: tmp_path / "disk" / folder.name)
+    validating.validate(run, *mine, say=lambda line: None)
+    assert (mine[2] / "cache").exists() == (where == "here") and (tmp_path / "disk" / "out").exists() == (where == "Kaggle")
 
 
 @pytest.mark.parametrize("wrong, error, said", [

@@ -19,6 +19,7 @@ from lesionkit.learning import inference
 from lesionkit.plots.style import SPLIT_LABELS
 from lesionkit.study import Study
 from lesionkit.workbook.artifacts import saved_study
+from lesionkit.workbook.caveats import with_note
 from lesionkit.workbook.explaining import note_of, panel
 
 MEGABYTES, MEGAPIXELS = 20, 50  # the largest file that is taken, and the largest image
@@ -62,7 +63,7 @@ class Models(NamedTuple):
     def open(cls, run: Path, device: str | None = None) -> "Models":
         """Raises FileNotFoundError, ValueError where a member is not trained or its predictions are not there."""
         members = inference.load_members(run, device)
-        return cls(saved_study(run), members, reference(run, list(members)))
+        return cls(with_note(saved_study(run), run), members, reference(run, list(members)))
 
     def answer(self, file: Path) -> Answer:
         """Raises Refused where the file is none of IMAGES, too large, broken, or incomplete."""

@@ -10,7 +10,7 @@ from lesionkit.evidence.predictions import probabilities
 from lesionkit.plots.style import CLASS_COLOURS, SPLIT_LABELS, model_label
 from lesionkit.study import Study
 from lesionkit.workbook.app.answers import UNLIKE, Answer, Reference
-from lesionkit.workbook.artifacts import caveat
+from lesionkit.workbook.caveats import caveat
 
 EMPTY = '<p class="lk-faint">The answer will stand here. Nothing of an image is kept.</p>'
 
