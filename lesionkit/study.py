@@ -100,6 +100,9 @@ class Study:
     # a table a backbone with the fields it sets differently, e.g. [backbone.resnet50] epochs = 5
     backbone: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
+    # notebook 07: the first backbone is trained again with each change, e.g. [candidate.discs] discs = 0.5
+    candidate: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
     @property
     def synthetic(self) -> bool:
         """Whether the images are phantoms; figures then say so."""
@@ -112,6 +115,11 @@ class Study:
     def changed_for(self, name: str, **settings) -> "Study":
         """The study in which backbone `name` is trained with these settings instead."""
         return dataclasses.replace(self, backbone={**self.backbone, name: {**self.backbone.get(name, {}), **settings}})
+
+    def as_candidate(self, name: str) -> "Study":
+        """The study of the first backbone alone, with the changes of candidate `name`; "baseline" has none."""
+        changes = {**self.backbone.get(self.backbones[0], {}), **self.candidate.get(name, {})}
+        return dataclasses.replace(self, backbones=self.backbones[:1], backbone={}, candidate={}, **changes)
 
     def fingerprint(self, *fields: str) -> str:
         """A short hash of the named fields, or of all."""
@@ -144,7 +152,7 @@ RANGES = {  # smallest and largest
 HOW = ("threads", "processes", "compile", "tracking")  # of no notebook's matter: a change of these makes none stale
 FIXED = (
     "name", "title", "note", "seed", "given", "phantoms", "phantom_size", "external", "mapping", "split", "fractions", "fit", "frame",
-    "backbones", "backbone",
+    "backbones", "backbone", "candidate",
     "resamples", "explained", "scored", "curve_steps", "cams", "masks",
 )  # of the study as a whole: a [backbone.X] table cannot set them  # fmt: skip
 
@@ -232,7 +240,13 @@ def _build(name: str, values: dict) -> Study:
             raise StudyError(f"backbone.{backbone}.{fixed[0]}: holds for the whole study; set {fixed[0]} instead")
         for key, value in table.items():
             _checked(key, value)
-    for settings in (study, *map(study.for_backbone, study.backbone)):
+    for name, table in study.candidate.items():
+        fixed = sorted(set(table) & (set(FIXED) - {"fit", "frame"}))
+        if fixed or name == "baseline":
+            raise StudyError(f"candidate.{name}: " + (f"{fixed[0]} holds for the whole study" if fixed else "the name of what has no change"))
+        for key, value in table.items():
+            _checked(key, value)
+    for settings in (study, *map(study.for_backbone, study.backbone), *map(study.as_candidate, study.candidate)):
         if settings.batch_size % settings.processes:
             raise StudyError(f"processes = {settings.processes}: batch_size = {settings.batch_size} does not part into as many "
                              "equal shares; set a multiple")  # fmt: skip

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from lesionkit.data import decoding, pixels
+from lesionkit.data import decoding
 from lesionkit.data.decoding import FITS, decode
 
 
@@ -59,5 +59,5 @@ def test_a_jpeg_under_twice_the_size_is_decoded_in_full(tmp_path, fit, side):
 def test_a_jpeg_is_decoded_at_the_smallest_scale_that_covers_the_target(tmp_path, monkeypatch, fit, size, expected):
     path, seen = photograph(tmp_path / "a.jpg", 600, 450, 0), []
     whole = decoding.to_rgb
-    monkeypatch.setattr(pixels, "to_rgb", lambda image: seen.append(image.size) or whole(image))
+    monkeypatch.setattr(decoding, "to_rgb", lambda image: seen.append(image.size) or whole(image))
     assert decode(path, size, fit).shape == (size, size, 3) and seen == [expected]
