@@ -189,44 +189,6 @@ def test_results_on_real_images_are_in_the_front_matter(run, tmp_path):
     assert found == [("ham10000", "balanced_accuracy", 0.6432), ("isic2019", "roc_auc", 0.72)]
 
 
-def test_nothing_is_overwritten_and_what_fails_leaves_nothing(run, tmp_path, monkeypatch):
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "mine.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="nothing is overwritten"):
-        exporting.export(run, tmp_path / "full", onnx=False)
-    (tmp_path / "empty").mkdir()
-    monkeypatch.setattr(exporting.describing, "readme", lambda *args: 1 / 0)
-    for to in ("empty", "new"):
-        with pytest.raises(ZeroDivisionError):
-            exporting.export(run, tmp_path / to, onnx=False)
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["empty", "full", "mine.txt"]
-    monkeypatch.undo()
-    monkeypatch.chdir(tmp_path / "empty")
-    exporting.export(run, Path(), onnx=False)
-    assert "lesionkit.json" in os.listdir()  # the folder is the one where we are, and not another of its name
-    assert sorted(path.name for path in (tmp_path / "empty").iterdir()) == ["README.md", "lesionkit.json", "models", "study.json"]
-
-
-def test_an_empty_folder_that_cannot_be_replaced_is_filled(run, tmp_path, monkeypatch):
-    """As a mounted disk is."""
-    (tmp_path / "disk").mkdir()
-    before = (tmp_path / "disk").stat().st_ino
-    monkeypatch.setattr(Path, "rmdir", lambda self: (_ for _ in ()).throw(OSError(16, "Device or resource busy")))
-    moved = []
-    rename = Path.rename
-    monkeypatch.setattr(Path, "rename", lambda self, to: moved.append(Path(to).name) or rename(self, to))
-    exporting.export(run, tmp_path / "disk", onnx=False)
-    assert (tmp_path / "disk").stat().st_ino == before and moved[-1] == "lesionkit.json"
-    assert sorted(os.listdir(tmp_path / "disk")) == ["README.md", "lesionkit.json", "models", "study.json"]
-
-
-def test_a_folder_that_is_filled_meanwhile_is_left_to_whoever_did(run, tmp_path):
-    (tmp_path / "to").mkdir()
-    with pytest.raises(FileExistsError, match="now holds theirs.txt"):
-        exporting.export(run, tmp_path / "to", onnx=False, tell=lambda line: (tmp_path / "to" / "theirs.txt").touch())
-    assert os.listdir(tmp_path / "to") == ["theirs.txt"]
-
-
 def test_what_the_run_lacks_is_named(run, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
