@@ -40,11 +40,11 @@ def bracketed(value: float, low: float, high: float, digits: int = 3) -> str:
     return f"{value:.{digits}f}{interval}"
 
 
-def latex(table: pd.DataFrame, digits: int = 3) -> str:
-    """`table` as `shown`, in LaTeX for the package booktabs."""
+def latex(table: pd.DataFrame, digits: int = 3, remark: str = "") -> str:
+    """`table` as `shown`, in LaTeX for the package booktabs; above it a comment, which goes where the table goes."""
     style = shown(table, digits).style.hide(axis="index").format(precision=digits, na_rep="--", escape="latex")
     style = style.format_index(lambda label: str(label).replace("_", r"\_"), axis="columns")
-    return style.to_latex(hrules=True)
+    return (f"% {' '.join(remark.split())}.\n" if remark else "") + style.to_latex(hrules=True)
 
 
 def as_html(table: pd.DataFrame) -> str:
@@ -53,8 +53,10 @@ def as_html(table: pd.DataFrame) -> str:
     Names may break at their underscores and no colour is set, so that it fits a narrow window and any theme; what is
     still too wide scrolls in a box of its own.
     """
-    counted = table.index.names == [None] and is_integer_dtype(table.index)  # row numbers say nothing
-    part = (table if len(table) <= LONG else table.head(ROWS)).reset_index(drop=counted)
+    part = table if len(table) <= LONG else table.head(ROWS)
+    repeated = [name for name in part.index.names if name is not None and name in part]  # as set_index leaves with drop=False
+    part = part.reset_index(level=repeated, drop=True) if repeated else part
+    part = part.reset_index(drop=part.index.names == [None] and is_integer_dtype(part.index))  # row numbers say nothing
     style = Styler(part, precision=3, thousands=",", na_rep=MISSING, uuid=f"{zlib.crc32(table.to_csv().encode()):x}",
                    cell_ids=False).hide(axis="index").format_index(_breakable, axis="columns")  # fmt: skip
     style.set_table_attributes('class="dataframe"').set_table_styles([{"selector": "th, td", "props": CELLS}])
