@@ -7,7 +7,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 STUDIES = Path(__file__).parent / "studies"
@@ -156,6 +156,9 @@ FIXED = (
     "resamples", "explained", "scored", "curve_steps", "cams", "masks",
 )  # of the study as a whole: a [backbone.X] table cannot set them  # fmt: skip
 
+WEIGHTS = ("weights", "weights_dir")  # settings that may name a folder, as seen from notebooks/
+PLACES = (*WEIGHTS, "masks", "external", "mapping")  # all that may name a folder or a file of the machine
+
 
 def available() -> list[str]:
     """Names of the studies that ship with the package."""
@@ -181,6 +184,19 @@ def load(name: str, overrides: Iterable[str] = ()) -> Study:
         if unknown:
             raise StudyError(f"--set backbone.{min(unknown)}: the study has no such backbone")
     return _build(Path(name).stem, values)
+
+
+def public(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a study, or of one backbone, as they may be given away: of a folder or a file only its name is left."""
+    kept = {key: _nameless(value) if key in PLACES else value for key, value in settings.items()}
+    if "backbone" in kept and isinstance(kept["backbone"], Mapping):
+        kept["backbone"] = {name: public(own) for name, own in kept["backbone"].items()}
+    return kept
+
+
+def _nameless(value: str) -> str:
+    path = PureWindowsPath(value)  # takes either slash
+    return f"…/{path.name}" if len(path.parts) > 1 or path.anchor else value
 
 
 def _read(name: str) -> dict:

@@ -7,6 +7,12 @@ from pathlib import Path
 from typing import Any
 
 
+def refuse_full(folder: Path) -> None:
+    """Raises FileExistsError for a file, and for a folder that holds anything."""
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise FileExistsError(f"{folder}: is not empty; give a new or an empty folder, for nothing is overwritten")
+
+
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     """Let `write` make a temporary file of the same ending beside `path`, then rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -167,6 +167,15 @@ def test_predict_names_images_that_cannot_be_read_and_goes_on_with_the_others(ca
     assert code == 0 and "broken.jpg" in err and "1 images" in out and len(pd.read_csv(tmp_path / "x.csv")) == 1
 
 
+def test_help_says_which_commands_take_an_export_and_the_others_refuse_it(call, tmp_path):
+    for name in ("study.json", "lesionkit.json"):
+        (tmp_path / name).write_text("{}")
+    taking = {"predict": True, "explain": True, "app": True, "report": False, "validate": False, "export": False}
+    assert {name: "or of an export" in " ".join(call(name, "--help")[1].split()) for name in taking} == taking
+    code, _, error = call("validate", str(tmp_path), "--images", str(tmp_path), "--labels", "x.csv", "--out", str(tmp_path / "out"))
+    assert code == 2 and "an exported folder" in error and len(list(tmp_path.iterdir())) == 2
+
+
 @pytest.fixture
 def explaining(monkeypatch, tmp_path):
     """In place of the module that loads torch and draws; `given`: what the command passes on. We are in a run's folder."""

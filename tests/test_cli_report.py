@@ -56,3 +56,11 @@ def test_a_folder_that_is_no_run_is_refused(call, tmp_path):
     with pytest.raises(Stop, match="no run of a study there") as stopped:
         call(tmp_path)
     assert stopped.value.code == BAD_USAGE and not list(tmp_path.iterdir())
+
+
+def test_an_exported_folder_is_no_run_and_stays_as_it_is(call, tmp_path):
+    for name in ("study.json", "lesionkit.json"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(Stop, match="an exported folder, which holds models .*; give the folder of the run") as stopped:
+        call(tmp_path)
+    assert stopped.value.code == BAD_USAGE and len(list(tmp_path.iterdir())) == 2

@@ -1,5 +1,7 @@
 """`lesionkit export` as it is typed: what it refuses, in which order, and what it says."""
 
+import os
+
 import pytest
 import typer
 
@@ -13,8 +15,8 @@ def call(tmp_path, monkeypatch):
     """Call it with these words in a folder that holds `run` and `full`."""
     app = typer.Typer()
     app.command()(command.export)
-    for name in ("run/study.json", "full/mine.txt"):
-        (tmp_path / name).parent.mkdir()
+    for name in ("run/study.json", "full/mine.txt", "export/study.json", "export/lesionkit.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text('{"name": "toy", "backbones": []}')
     monkeypatch.chdir(tmp_path)
     return lambda *words: app(args=words, standalone_mode=False)
@@ -41,12 +43,12 @@ def test_it_says_what_it_does_and_what_came_out(call, exported, capsys):
     assert capsys.readouterr() == ("new: 1 models and how to use them; ONNX differs by at most 3e-06\n", "exporting: resnet50\n")
     call("run", "--to", "new", "--no-onnx")
     assert capsys.readouterr().out == "new: 1 models and how to use them\n"
-    assert exported == [("run", "new", True), ("run", "new", False)]
+    assert exported == [("run", os.path.abspath("new"), True), ("run", os.path.abspath("new"), False)]
 
 
 @pytest.mark.parametrize("words, message", [
     (("nowhere", "--to", "new"), "nowhere: no run of a study there"), (("run", "--to", "full"), "full: is not empty"),
-    (("run", "--to", "full/mine.txt"), "nothing is overwritten"),
+    (("run", "--to", "full/mine.txt"), "nothing is overwritten"), (("export", "--to", "new"), "export: an exported folder"),
 ])  # fmt: skip
 def test_bad_usage_stops_before_anything_is_done(call, exported, words, message):
     with pytest.raises(Stop, match=message) as stopped:
@@ -56,14 +58,18 @@ def test_bad_usage_stops_before_anything_is_done(call, exported, words, message)
 
 def test_the_hub_is_asked_before_and_given_the_folder_after(call, exported, monkeypatch, capsys):
     order = []
-    monkeypatch.setattr(hub, "ready", lambda repo: order.append((repo, len(exported))))
-    monkeypatch.setattr(hub, "push", lambda folder, repo: order.append((str(folder), repo, len(exported))) or "http://hub/o/n")
-    call("run", "--to", "new", "--push-to-hub", "o/n")
-    assert order == [("o/n", 0), ("new", "o/n", 1)] and capsys.readouterr().out.endswith("http://hub/o/n\n")
+    monkeypatch.setattr(hub, "ready", lambda repo, replace: order.append((repo, replace, len(exported))))
+    monkeypatch.setattr(hub, "push", lambda folder, repo, replace: order.append((str(folder), repo, replace, len(exported))) or "at hub")
+    new = os.path.abspath("new")
+    for more, replace in ((), False), (("--replace",), True):
+        call("run", "--to", "new", "--push-to-hub", "o/n", *more)
+        assert order == [("o/n", replace, len(exported) - 1), (new, "o/n", replace, len(exported))]
+        assert capsys.readouterr().out.endswith("at hub\n")
+        order.clear()
 
 
 def test_without_a_token_nothing_is_exported(call, exported, monkeypatch):
-    def ready(repo):
+    def ready(repo, replace):
         raise hub.HubError(hub.NO_TOKEN)
 
     monkeypatch.setattr(hub, "ready", ready)
@@ -73,6 +79,6 @@ def test_without_a_token_nothing_is_exported(call, exported, monkeypatch):
 
 
 def test_what_the_run_has_not_made_yet_is_a_message(call):
-    with pytest.raises(Stop, match="03c_calibration.csv is missing: run notebook 03c_calibration first") as stopped:
+    with pytest.raises(Stop, match="03b_operating_points.csv is missing: run notebook 03b_melanoma first") as stopped:
         call("run", "--to", "new", "--no-onnx")
     assert stopped.value.code == FAILED

@@ -72,3 +72,9 @@ def test_the_notebooks_of_predictions_do_not_depend_on_training():
     )
     assert "evidence/metrics.py" in files and "study.py" in files
     assert not any(file.startswith(("learning/", "explain/")) for file in files)
+
+
+def test_the_command_imports_the_library_and_not_the_other_way_round():
+    files = [file for file in sources.PACKAGE.rglob("*.py") if "cli" not in file.parts and file.name != "__main__.py"]
+    command = sources.PACKAGE / "cli" / "shared.py"
+    assert len(files) > 100 and not [file for file in files if command in sources.modules_used(file.read_text(encoding="utf-8"))]

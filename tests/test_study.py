@@ -1,4 +1,6 @@
 import dataclasses
+import re
+from pathlib import Path
 
 import pytest
 
@@ -148,3 +150,21 @@ def test_own_images_need_a_table_and_no_phantoms(overrides, message):
 def test_the_table_of_own_images_lies_in_a_folder_of_its_own(place):
     with pytest.raises(StudyError, match=f"external = '{place}': give the table's path below .* in a folder of its own"):
         load("full", [f"external={place}"])
+
+
+@pytest.mark.parametrize(("value", "left"), [
+    ("auto", "auto"), ("", ""), ("HAM10000_segmentations_lesion_tschandl", "HAM10000_segmentations_lesion_tschandl"),
+    ("derm7pt", "derm7pt"), ("/home/anna/nets", "…/nets"), ("../../anna/nets", "…/nets"), ("anna/own.csv", "…/own.csv"),
+    ("~/nets", "…/nets"), (r"C:\anna\nets", "…/nets"), (r"\\server\share\nets", "…/nets"),
+])  # fmt: skip
+@pytest.mark.parametrize("key", studies.PLACES)
+def test_of_a_place_only_its_name_is_public(key, value, left):
+    settings = dataclasses.asdict(Study(name="a/b", backbone={"resnet50": {key: value, "lr": 0.1}}, **{key: value}))
+    assert studies.public(settings) == settings | {key: left, "backbone": {"resnet50": {key: left, "lr": 0.1}}}
+
+
+def test_every_setting_that_is_a_path_is_a_place():
+    """The fields of `Study` whose comment or values speak of a folder, a path, a table or a file."""
+    lines = [line.split(":")[0].strip() for line in Path(studies.__file__).read_text(encoding="utf-8").splitlines()
+             if re.match(r'    \w+: str = ".*(folder|path|table|\.toml|looks)', line)]  # fmt: skip
+    assert set(lines) | {"weights"} == set(studies.PLACES)

@@ -5,11 +5,21 @@ from typing import Annotated
 
 import typer
 
-from lesionkit.cli.shared import BAD_USAGE, FAILED, ImagePaths, RunFolder, done, images_for, run_at, stop
+from lesionkit.cli.shared import (
+    BAD_USAGE,
+    FAILED,
+    ImagePaths,
+    ModelFolder,
+    done,
+    images_for,
+    models_at,
+    new_folder,
+    stop,
+)
 
 
 def predict(
-    run: RunFolder, images: ImagePaths, out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The CSV to write.")]
+    run: ModelFolder, images: ImagePaths, out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The CSV to write.")]
 ) -> None:  # fmt: skip
     """Write a CSV with seven probabilities and the call, a row an image and model: each of the run's, and their ensemble.
 
@@ -31,7 +41,7 @@ def predict(
 
 
 def explain(
-    run: RunFolder, images: ImagePaths, out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
+    run: ModelFolder, images: ImagePaths, out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
     method: Annotated[str, typer.Option(metavar="NAME", help="gradcam, gradcam++, layercam, hirescam, eigencam, scorecam.")]
     = "gradcam",
 ) -> None:  # fmt: skip
@@ -40,8 +50,7 @@ def explain(
     Example: lesionkit explain outputs/full IMAGE_OR_FOLDER --out panels --method layercam
     """
     files = images_for(run, images)
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        stop(f"--out {out}: is not empty; give a new or an empty folder, for nothing is overwritten", BAD_USAGE)
+    new_folder("--out", out)
     from lesionkit.workbook import explaining  # torch: seconds
 
     if method not in explaining.METHODS:
@@ -54,15 +63,15 @@ def explain(
 
 
 def app(
-    run: RunFolder,
+    run: ModelFolder,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen; 0.0.0.0 opens it to the network.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0: the first free one from 7860.")] = 0,
 ) -> None:  # fmt: skip
-    """Serve a page on this machine to try the models of a run: drop an image, see what they say of it. Nothing is kept.
+    """Serve a page on this machine to try the models of a run or an export: drop an image, see what they say of it. Nothing is kept.
 
     Example: lesionkit app outputs/demo
     """
-    run_at(run)
+    models_at(run)
     from lesionkit.workbook.app import server  # torch: seconds
 
     try:

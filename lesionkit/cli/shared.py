@@ -8,7 +8,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from lesionkit.data import IMAGES
+from lesionkit.learning.exported import ABOUT
 from lesionkit.study import available
+from lesionkit.writing import refuse_full
 
 FAILED, BAD_USAGE = 1, 2
 
@@ -21,7 +23,8 @@ Set = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE …", help="Settings over the study's, such as epochs=1.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, such as outputs/demo, or of an export.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, such as outputs/demo.")]
+ModelFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, such as outputs/demo, or of an export.")]
 ImagePaths = Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image files, or folders of them.")]
 OwnLabels = Annotated[
     Path, typer.Option("--labels", metavar="CSV", help="The table of your own images: image, label; lesion, patient, … if known.")
@@ -45,13 +48,29 @@ def stop(message: object, code: int) -> NoReturn:
 
 
 def images_for(run: Path, images: Sequence[Path]) -> list[Path]:
-    """The image files among `images` and in the folders among them; ends the command where there is no run or no image."""
-    run_at(run)
+    """The image files among `images` and in the folders among them; ends the command where there are no models or no image."""
+    models_at(run)
     return [file for path in images for file in _image_files(path)]
 
 
+def new_folder(option: str, folder: Path) -> None:
+    """Ends the command where what an option names holds anything."""
+    try:
+        refuse_full(folder)
+    except FileExistsError as error:
+        stop(f"{option} {error}", BAD_USAGE)
+
+
 def run_at(folder: Path) -> None:
-    """Ends the command where there is no run."""
+    """Ends the command where there is no run; an exported folder is none."""
+    models_at(folder)
+    if (folder / ABOUT).is_file():
+        stop(f"{folder}: an exported folder, which holds models and no more of their run; give the folder of the run, such as "
+             "outputs/demo", BAD_USAGE)  # fmt: skip
+
+
+def models_at(folder: Path) -> None:
+    """Ends the command where there is neither a run nor an export."""
     if not (folder / "study.json").is_file():
         stop(f"{folder}: no run of a study there; give its folder, such as outputs/demo", BAD_USAGE)
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lesionkit.cli.shared import BAD_USAGE, FAILED, OwnLabels, OwnMapping, RunFolder, stop
+from lesionkit.cli.shared import BAD_USAGE, FAILED, OwnLabels, OwnMapping, RunFolder, run_at, stop
 
 
 def validate(
@@ -22,6 +22,7 @@ def validate(
     for folder in (run, images):
         if not folder.is_dir():
             stop(f"{folder}: no such folder", BAD_USAGE)
+    run_at(run)
     from lesionkit.data.records import DataError
     from lesionkit.evidence.predictions import PredictionError
     from lesionkit.workbook import pipeline, validating  # torch: seconds

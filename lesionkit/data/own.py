@@ -22,7 +22,10 @@ from lesionkit.data.records import CLASSES, LABELS, TEXT, DataError, Record, pro
 COLUMNS = {"label": "source_dx", "lesion": "lesion_id", "confirmation": "dx_type"}  # of the index, where named otherwise
 MAP_IT = "Name it in a mapping; `lesionkit data check` writes one to fill in."
 GIVE_EACH = "Give each one its class in a mapping: `lesionkit data check` writes one to fill in."
-SEXES = {"m": "male", "f": "female", "w": "female"}
+SEXES = {"m": "male", "male": "male", "man": "male", "männlich": "male", "homme": "male", "hombre": "male", "uomo": "male",
+         "f": "female", "w": "female", "female": "female", "woman": "female", "weiblich": "female", "femme": "female",
+         "mujer": "female", "donna": "female"}  # fmt: skip
+UNTOLD = ("", "unknown", "na", "n/a", "u", "?")
 _BYTES = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))  # how a table in UTF-16 begins
 NO_LABEL = "row without label"  # a problem
 _AGES = 0, 120  # years
@@ -172,7 +175,11 @@ def _sound(rows: pd.DataFrame, how: TableMapping, file: str) -> Rows:
     rows["source_dx"] = rows["source_dx"].mask(called, rows["source_dx"] + " (the table's)")
     rows["source_dx"] = rows["source_dx"].mask(rows["known"] == SCC, SCC)  # so that results without it stand beside
     rows["dx_type"] = rows["dx_type"].map(lambda word: how.confirmation.get(key(word), word), na_action="ignore")
-    rows["sex"] = rows["sex"].map(lambda word: SEXES.get(key(word), word), na_action="ignore")
+    sex = rows["sex"].map(lambda word: SEXES.get(key(word)), na_action="ignore")
+    other = rows[sex.isna() & ~rows["sex"].fillna("").map(key).isin(UNTOLD)]
+    unknown = problem_table("sex is no word that is known", [f"{text!r}: left empty. Write male or female." for text in other["sex"]],
+                            file=other["line"])  # fmt: skip
+    rows["sex"] = sex
     rows["source"] = rows["source"].fillna(how.title or Path(file).stem)
     age = pd.to_numeric(rows["age"].str.replace(",", "."), errors="coerce")
     age = age.where(age.between(*_AGES))
@@ -181,7 +188,7 @@ def _sound(rows: pd.DataFrame, how: TableMapping, file: str) -> Rows:
                             file=odd["line"])  # fmt: skip
     named = rows["lesion_id"].notna()
     rows = rows.assign(age=age, lesion_id=_lesions(rows))
-    return rows, [bare, strange, _torn(rows, named)]
+    return rows, [bare, strange, unknown, _torn(rows, named)]
 
 
 def _one_spelling(labels: pd.Series) -> pd.Series:

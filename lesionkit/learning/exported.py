@@ -2,10 +2,14 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 ABOUT = "lesionkit.json"
+FORMAT = 2  # of ABOUT, that is written and read
 NEEDED = ("study.json", "models/")  # what predictions come from; model card and ONNX files may be changed or left out
+AGAIN = "copy or download the exported folder again"
 
 
 def sha256(file: Path) -> str:
@@ -14,21 +18,44 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def check(folder: Path) -> None:
-    """Raises ValueError for a file that predictions come from and that is not as it was exported.
+def sha256_of(numbers: Mapping[str, Any]) -> str:
+    """Of what JSON holds, wherever it stands and however it is laid out."""
+    return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()
 
-    Does nothing in the folder of a run, which has no lesionkit.json.
+
+def read(folder: Path) -> dict[str, Any]:
+    """The lesionkit.json of an exported folder. Raises ValueError for one that another version has written."""
+    file = Path(folder) / ABOUT
+    about = json.loads(file.read_text(encoding="utf-8"))
+    if about.get("format") != FORMAT:
+        raise ValueError(f"{file} has format {about.get('format')}, and this lesionkit reads format {FORMAT}: export the run "
+                         "again with it, or use the lesionkit that exported it")  # fmt: skip
+    return about
+
+
+def check(folder: Path) -> None:
+    """Raises ValueError for a folder without models of its own, and where what answers come from is not as it was exported.
+
+    That is the files of the models, and the numbers of their ensemble. The folder of a run, which has no lesionkit.json,
+    is taken as it is.
     """
-    about = Path(folder) / ABOUT
-    if not about.exists():
+    folder = Path(folder)
+    if json.loads((folder / "study.json").read_text(encoding="utf-8")).get("given"):
+        raise ValueError(f"{folder} holds what evaluate or validate made of predictions, and no models: give the folder of a run "
+                         "that has trained some, such as outputs/demo")  # fmt: skip
+    if not (folder / ABOUT).exists():
         return
-    files = json.loads(about.read_text(encoding="utf-8"))["files"]
-    for name in (name for name in files if name.startswith(NEEDED)):
-        file = Path(folder) / name
-        if not file.is_file():
-            raise ValueError(f"{file} is missing: copy or download the exported folder again")
-        if (found := sha256(file)) != files[name]:
-            raise ValueError(
-                f"{file} is not the file that was exported: its SHA-256 is {found[:12]}…, and {ABOUT} says "
-                f"{files[name][:12]}…; copy or download the exported folder again"
-            )
+    about = read(folder)
+    for name, expected in about["files"].items():
+        if name.startswith(NEEDED):
+            _compare(folder / name, expected)
+    if sha256_of(about["ensemble"]) != about["ensemble_sha256"]:
+        raise ValueError(f"{folder / ABOUT}: the numbers of the ensemble are not those that were exported; {AGAIN}")
+
+
+def _compare(file: Path, expected: str) -> None:
+    if not file.is_file():
+        raise ValueError(f"{file} is missing: {AGAIN}")
+    if (found := sha256(file)) != expected:
+        raise ValueError(f"{file} is not the file that was exported: its SHA-256 is {found[:12]}…, and {ABOUT} says "
+                         f"{expected[:12]}…; {AGAIN}")  # fmt: skip

@@ -1,8 +1,9 @@
 """What an experiment tracker is told of a training, if the study names one: TensorBoard, Weights & Biases, MLflow, trackio.
 
-It is told the numbers of history.csv, epoch by epoch, and the study's settings: no image, no prediction, no weight. The callbacks
-for single trackers that fastai has do not serve: they log images unless told not to and other losses than history.csv has, and
-need fastai's Recorder, which waits for the GPU at every step and, where processes train together, for a Recorder in each.
+It is told the numbers of history.csv, epoch by epoch, and the study's settings: no image, no prediction, no weight, no folder of
+the machine. The callbacks for single trackers that fastai has do not serve: they log images unless told not to and other losses
+than history.csv has, and need fastai's Recorder, which waits for the GPU at every step and, where processes train together, for a
+Recorder in each.
 """
 
 import importlib
@@ -20,11 +21,15 @@ from typing import Any
 from fastai.callback.core import Callback
 from filelock import FileLock
 
-from lesionkit.study import Study
+from lesionkit.study import Study, public
 
 PROJECT = "lesionkit"  # project, or experiment, at the tracker
 REMEMBERED = "tracked.json"  # in the folder of a model while it trains: the tracker's own name of the run, and what it knows
 PATIENCE = 60  # seconds for the tracker to answer
+AT_HOME = {  # of W&B: the machine's load and make, its user, its programs and their code are not sent; 0.19.10 knows all of them
+    "disable_git": True, "disable_code": True, "x_disable_meta": True, "x_disable_machine_info": True, "x_disable_stats": True,
+    "x_save_requirements": False,
+}  # fmt: skip
 MODULES = {"tensorboard": "torch.utils.tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
 
 
@@ -126,7 +131,8 @@ def within(seconds: float, what: Callable, *args: Any) -> Any:
 def _described(study: Study, folder: Path, number: str, told: int) -> Training:
     root = next((parent.parent for parent in folder.parents if parent.name == "models"), folder.parent)
     inside = folder.relative_to(root / "models") if root / "models" in folder.parents else folder.name
-    plain = {key: value if isinstance(value, (bool, int, float, str)) else json.dumps(value) for key, value in asdict(study).items()}
+    plain = {key: value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
+             for key, value in public(asdict(study)).items()}  # fmt: skip
     return Training(f"{study.name}/{Path(inside).as_posix()}", root, plain, number, told)
 
 
@@ -150,7 +156,7 @@ def _tensorboard(training: Training) -> Sink:
 def _wandb(training: Training) -> Sink:
     import wandb
 
-    quiet = wandb.Settings(silent=True, console="off", disable_git=True, disable_code=True)  # the machine's own data stay here
+    quiet = wandb.Settings(silent=True, console="off", **AT_HOME)
     run = wandb.init(project=PROJECT, name=training.name, id=training.id or None, resume="allow" if training.id else None,
                      dir=training.root, config=dict(training.settings), reinit="create_new", settings=quiet)  # fmt: skip
     return Sink(run.id, lambda epoch, numbers: run.log(numbers, step=epoch), run.finish)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from lesionkit.evidence.conformal import ALPHA
 from lesionkit.plots.style import (
     SPLIT_COLOURS,
     axes,
@@ -84,7 +85,7 @@ def plot_calibration(summary: pd.DataFrame, *, metric: str = "ece", ax: Axes | N
 
 
 @use_style()
-def plot_conformal(summary: pd.DataFrame, *, alpha: float = 0.1, ax: Axes | None = None) -> Axes:
+def plot_conformal(summary: pd.DataFrame, *, alpha: float = ALPHA, ax: Axes | None = None) -> Axes:
     """Coverage of all images and of each class, with intervals, against the dashed 1 − α; the set size at the row's end.
 
     summary: of `evidence.conformal.summary`. Open: one threshold; full: one a class. Colour: inside or outside,

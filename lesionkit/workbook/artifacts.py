@@ -98,18 +98,19 @@ class Run:
         return figure
 
     def table(self, table: pd.DataFrame, name: str, *, digits: int = 3) -> pd.DataFrame:
-        """Save as CSV (full precision) and LaTeX (booktabs, `digits` decimals, intervals in brackets) under tables/.
+        """Save as CSV (full precision) and LaTeX (booktabs, `digits` decimals, intervals in brackets, the caveat) under tables/.
 
         Returns what LaTeX shows, for the notebook to show.
         """
         stem = self.path("tables", self._name(name))
         self._write(stem.with_name(stem.name + ".csv"), lambda path: table.to_csv(path, index=False))
-        self._write(stem.with_name(stem.name + ".tex"), lambda path: path.write_text(tables.latex(table, digits)))
+        text = tables.latex(table, digits, caveat(self.study))
+        self._write(stem.with_name(stem.name + ".tex"), lambda path: path.write_text(text, encoding="utf-8"))
         return tables.shown(table, digits)
 
     def text(self, text: str, name: str) -> str:
         """Save Markdown under tables/; returns it, to be shown."""
-        self._write(self.path("tables", self._name(name) + ".md"), lambda path: path.write_text(text))
+        self._write(self.path("tables", self._name(name) + ".md"), lambda path: path.write_text(text, encoding="utf-8"))
         return text
 
     def save_csv(self, table: pd.DataFrame, *parts: str) -> None:
@@ -133,8 +134,10 @@ class Run:
         self._write(self.path("predictions", f"{model}.parquet"), lambda path: predictions.write(table, path))
 
     def record(self, *paths: Path) -> None:
-        """Put files that something else has written (a model's) into the manifest."""
-        self._record({path: file_hash(path) for path in paths})
+        """Put files that something else has written (a model's) into the manifest; what this notebook makes next is made from them."""
+        hashes = {path: file_hash(path) for path in paths}
+        self._record(hashes)
+        self.read |= {path.relative_to(self.folder).as_posix(): value for path, value in hashes.items()}
 
     def split(self) -> pd.DataFrame:
         """The split table: image_id, lesion_id, group_id, dataset, source, dx, source_dx, split."""

@@ -1,6 +1,7 @@
 """What the whole study says, in one table and one page: the leaderboard of everything and the model card."""
 
 import json
+from pathlib import PureWindowsPath
 
 import pandas as pd
 
@@ -13,6 +14,7 @@ SIDES = ("in", "out")  # internal test set; all external images, SCC merged
 TASK = "image-classification"
 HUB_METRICS = {"accuracy": "accuracy", "balanced_accuracy": "balanced_accuracy", "macro_f1": "f1", "macro_auc": "roc_auc"}
 ARCHIVES = (("ham10000", "HAM10000", "test"), ("isic2019", "ISIC 2019 without HAM10000", "external"))
+LEAKY = "{}, split by image: lesions stand on both sides"  # internal results are inflated, and say so where they are listed
 PHANTOMS = (("phantoms", "Synthetic images", "test"), ("phantoms", "Synthetic images of other sources", "external"))
 
 
@@ -72,7 +74,7 @@ def front_matter(run: Run, board: pd.DataFrame | None) -> str:
 
     synthetic = run.study.synthetic
     ensemble = pd.Series(dtype=float) if board is None else board.set_index("model").loc["ensemble"]
-    sets = PHANTOMS if synthetic else ARCHIVES
+    sets = _sets(run)
     results = [
         EvalResult(task_type=TASK, task_name="Image Classification", dataset_type=kind, dataset_name=title, dataset_split=split,
                    metric_type=metric, metric_name=name.replace("_", " "), metric_value=round(float(ensemble[f"{name}_{side}"]), 4))
@@ -86,6 +88,20 @@ def front_matter(run: Run, board: pd.DataFrame | None) -> str:
         model_name=run.study.name, eval_results=results or None,
     )  # fmt: skip
     return f"---\n{data.to_yaml()}\n---\n\n"
+
+
+def _sets(run: Run) -> tuple[tuple[str, str, str], ...]:
+    """Internal and external test images: what the Hub calls them, their name, and the split."""
+    study = run.study
+    inside, outside = PHANTOMS if study.synthetic else ARCHIVES
+    if study.split == "image_leaky":
+        inside = (inside[0], LEAKY.format(inside[1]), inside[2])
+    return inside, ("own", _own(run), "external") if study.external else outside
+
+
+def _own(run: Run) -> str:
+    """Somebody's own images, by the name of their table alone: the card is public."""
+    return f"own images ({PureWindowsPath(run.study.external).stem})"
 
 
 def _members(board: pd.DataFrame) -> str:
@@ -102,7 +118,7 @@ def _data(run: Run, parts: pd.DataFrame) -> str:
     if run.study.synthetic:
         return f"Synthetic images drawn by this package ({counts}). Nothing here was learned from, or tested on, skin."
     how = "by lesion" if run.study.split == "lesion" else "by image, so that lesions stand on both sides (**leaky**)"
-    outside = f"those of `{run.study.external}`" if run.study.external else "ISIC 2019"
+    outside = _own(run) if run.study.external else "ISIC 2019"
     return (f"{counts} images; HAM10000 was split {how}, the external images are {outside} without HAM10000. "
             f"AK and SCC{' of ISIC 2019' * (not run.study.external)} both count as `akiec`. Labels as released, not all confirmed by "
             "histopathology.")  # fmt: skip
@@ -135,7 +151,9 @@ def _limits(run: Run, ensemble: pd.Series) -> str:
 def _credits(run: Run) -> str:
     if run.study.synthetic:
         return "Synthetic images: no third-party data."
-    return "\n".join(f"- {r.title}: {r.licence}. {' '.join(r.citations)}" for r in DATASETS.values())
+    used = [record for name, record in DATASETS.items() if name == "ham10000" or not run.study.external]
+    lines = [f"- {record.title}: {record.licence}. {' '.join(record.citations)}" for record in used]
+    return "\n".join([*lines, *([f"- External: {_own(run)}, whose licence is their owner's."] if run.study.external else [])])
 
 
 def summary(board: pd.DataFrame) -> str:

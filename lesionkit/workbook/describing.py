@@ -6,11 +6,12 @@ from typing import Any
 import pandas as pd
 
 from lesionkit.data.records import CLASS_NAMES
-from lesionkit.learning.exported import sha256
+from lesionkit.learning.exported import FORMAT, sha256, sha256_of
 from lesionkit.learning.inference import Member
 from lesionkit.workbook import fitted, provenance
 from lesionkit.workbook.artifacts import Run
 from lesionkit.workbook.card import front_matter
+from lesionkit.workbook.manifest import read_manifest
 
 RESEARCH = "For research only: not a medical device, and not for diagnosis, triage or any decision about a person."
 SQUARE = {
@@ -23,20 +24,32 @@ SQUARE = {
 def about(run: Run) -> dict[str, Any]:
     """lesionkit.json but for what the models themselves and the files say. Raises MissingInput for tables not made yet."""
     temperatures, thresholds = fitted.temperatures(run), fitted.melanoma_thresholds(run)
-    of = {name: {"temperature": temperatures.get(name), "melanoma_thresholds": thresholds.get(name, [])}
-          for name in (*run.study.backbones, "ensemble")}  # fmt: skip
+    members = {name: {"temperature": temperatures.get(name), "melanoma_thresholds": thresholds.get(name, [])}
+               for name in run.study.backbones}  # fmt: skip
+    ensemble = {"rule": "the mean of the members' probabilities", "melanoma_thresholds": thresholds.get("ensemble", []),
+                **fitted.as_json(fitted.reference(run))}  # fmt: skip
+    ensemble["conformal"]["class_conditional"] = fitted.class_conditional(run)
     counts = run.split()["split"].value_counts(sort=False)
     return {
-        "format": 1,
+        "format": FORMAT,
         "study": run.study.name,
         "title": run.study.title,
         "caveats": list(filter(None, (RESEARCH, run.caveat()))),
         "classes": dict(CLASS_NAMES),
-        "ensemble": {"rule": "the mean of the members' probabilities", **of.pop("ensemble"), "conformal": fitted.conformal(run)},
-        "members": of,
+        "ensemble": ensemble,
+        "ensemble_sha256": sha256_of(ensemble),
+        "members": members,
         "data": {"images": {part: int(n) for part, n in counts.items()}, "split_sha256": sha256(run.path("splits", "split.csv"))},
-        "made_with": provenance.environment(),
+        "trained_with": _trained_with(run),
+        "exported_with": provenance.environment(),
     }
+
+
+def _trained_with(run: Run) -> list[dict[str, Any]]:
+    """Versions and machines of the trainings; nothing of those that have left no note."""
+    manifest = read_manifest(run.folder)
+    groups = provenance.by_environment(manifest, [f"02_train_backbone_{name}" for name in run.study.backbones])
+    return [{"steps": steps, "environment": manifest["environments"][key]} for key, steps in groups.items() if key]
 
 
 def member(name: str, member: Member) -> dict[str, Any]:
@@ -67,7 +80,8 @@ def _short_card(about: dict[str, Any]) -> str:
 def _use(about: dict[str, Any]) -> str:
     lines = [
         "## Use", "With `lesionkit` installed, from this folder alone:",
-        "    lesionkit predict . IMAGE_OR_FOLDER --out calls.csv\n    lesionkit explain . IMAGE_OR_FOLDER --out panels",
+        "    lesionkit predict . IMAGE_OR_FOLDER --out calls.csv\n    lesionkit explain . IMAGE_OR_FOLDER --out panels\n"
+        "    lesionkit app .",
         "`lesionkit.json` holds the classes, what each member sees, temperatures, thresholds and conformal sets, all fitted on "
         "validation images, and the SHA-256 of each file. For the ensemble's probabilities as `predict` writes them:",
         _decisions(about["ensemble"]),

@@ -16,12 +16,12 @@ from lesionkit.data import phantoms
 from lesionkit.data.pixels import decode
 from lesionkit.learning import conversion, inference
 from lesionkit.learning.exported import ABOUT, sha256
-from lesionkit.study import Study
-from lesionkit.workbook import describing
-from lesionkit.workbook.artifacts import Run, images_folder
+from lesionkit.study import public
+from lesionkit.workbook import belonging, describing
+from lesionkit.workbook.artifacts import Run
 from lesionkit.workbook.caveats import with_note
+from lesionkit.writing import refuse_full
 
-PLACES = ("weights_dir", "masks")  # settings that name folders of the machine that trained
 CHECKED = 16  # images that an ONNX file is compared on
 
 
@@ -32,20 +32,21 @@ class ExportError(RuntimeError):
 def export(run: Path, to: Path, *, onnx: bool = True, tell: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
     """Write the models of a run and all that is needed to use them to `to`, new or empty; returns its lesionkit.json.
 
-    `lesionkit predict` and `explain` take the folder as they take a run's. It appears whole or not at all, and names no
+    `lesionkit predict`, `explain` and `app` take the folder as they take a run's. It appears whole or not at all, and names no
     folder and no person. `tell` hears what is being done. Raises ExportError without the packages for ONNX,
-    ConversionError for a member whose ONNX file is not exact, FileExistsError where `to` holds anything, and
-    FileNotFoundError for what the run has not made yet.
+    ConversionError for a member whose ONNX file is not exact, FileExistsError where `to` holds anything, FileNotFoundError
+    for what the run has not made yet, and Mismatch for what does not belong together.
     """
     if onnx and (missing := conversion.missing()):
         raise ExportError(
             f"{', '.join(missing)}: not installed, and ONNX needs it; pip install 'lesionkit[export]', or leave ONNX out "
             "with --no-onnx"
         )
-    opened = _opened(Path(run))
+    opened = Run.of(Path(run), "export")
+    belonging.check(opened, tables=True)
     about = describing.about(opened)
     with _appearing(Path(to)) as folder, tempfile.TemporaryDirectory() as spare:
-        _write(folder / "study.json", _public(dataclasses.asdict(with_note(opened.study, opened.folder))))
+        _write(folder / "study.json", public(dataclasses.asdict(with_note(opened.study, opened.folder))))
         files, what = _images_to_check(opened, Path(spare)) if onnx else ([], "")
         for name in opened.study.backbones:
             tell(f"{name}{', and as ONNX' * onnx}")
@@ -54,33 +55,40 @@ def export(run: Path, to: Path, *, onnx: bool = True, tell: Callable[[str], None
             if onnx:
                 about["members"][name]["onnx"] = _as_onnx(name, member, folder, files) | {"checked_on": what}
         (folder / "README.md").write_text(describing.readme(opened, about), encoding="utf-8")
-        about["files"] = {file.relative_to(folder).as_posix(): sha256(file) for file in sorted(folder.rglob("*")) if file.is_file()}
+        files = filter(Path.is_file, sorted(folder.rglob("*")))
+        about["files"] = {file.relative_to(folder).as_posix(): sha256(file) for file in files}
         _write(folder / ABOUT, about)
     return about
 
 
-def _opened(folder: Path) -> Run:
-    settings = json.loads((folder / "study.json").read_text())
-    study = Study(**{key: value for key, value in settings.items() if key in Study.__dataclass_fields__})
-    return Run(study, folder, images_folder(study, folder, ""), "export")
-
-
 @contextmanager
 def _appearing(to: Path) -> Iterator[Path]:
-    """A folder beside `to` that becomes `to` at the end, and is gone where something fails."""
+    """A folder that becomes `to` at the end, and is gone where something fails.
+
+    Where `to` is there already, and empty, it stays: it may be where somebody works, or a mounted disk.
+    """
     to = to.resolve()
-    if to.is_file() or (to.is_dir() and any(to.iterdir())):
-        raise FileExistsError(f"{to} is not empty: give a new or an empty folder, for nothing is overwritten")
+    refuse_full(to)
+    there = to.exists()
     to.parent.mkdir(parents=True, exist_ok=True)
-    partial = to.with_name(f".{to.name}.{uuid.uuid4().hex[:12]}.partial")
+    partial = (to if there else to.parent) / f".{to.name}.{uuid.uuid4().hex[:12]}.partial"
     partial.mkdir()
     try:
         yield partial
-        if to.exists():
-            to.rmdir()  # empty still, or this fails
-        partial.rename(to)
+        if there:
+            _move_in(partial, to)
+        else:
+            partial.rename(to)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _move_in(partial: Path, to: Path) -> None:
+    """All of `partial` into `to`, which holds it alone; lesionkit.json last, for it says that all is there."""
+    if others := [path.name for path in to.iterdir() if path != partial]:
+        raise FileExistsError(f"{to}: now holds {others[0]}, which was not there before; give a new or an empty folder")
+    for path in sorted(partial.iterdir(), key=lambda path: path.name == ABOUT):
+        path.rename(to / path.name)
 
 
 def _saved(run: Run, name: str, folder: Path) -> inference.Member:
@@ -89,7 +97,7 @@ def _saved(run: Run, name: str, folder: Path) -> inference.Member:
     model, config = inference.load(source, "cpu")
     target.mkdir(parents=True)
     shutil.copyfile(source / "weights.safetensors", target / "weights.safetensors")
-    _write(target / "config.json", {**config, "study": _public(config["study"])})
+    _write(target / "config.json", {**config, "study": public(config["study"])})
     return model, config, run.study.for_backbone(name).tta
 
 
@@ -125,15 +133,5 @@ def _images_to_check(run: Run, spare: Path) -> tuple[list[Path], str]:
     return files, f"{len(files)} synthetic images"
 
 
-def _public(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a study, or of one of its backbones, without the folders of the machine that trained."""
-    kept = {key: value for key, value in settings.items() if key not in PLACES}
-    if kept.get("weights", "none") not in ("auto", "imagenet", "none"):
-        kept["weights"] = "folder"
-    if "backbone" in kept:
-        kept["backbone"] = {name: _public(own) for name, own in kept["backbone"].items()}
-    return kept
-
-
 def _write(file: Path, content: Mapping[str, Any]) -> None:
-    file.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -3,14 +3,16 @@
 from pathlib import Path
 
 NO_TOKEN = "no Hugging Face token: log in with `hf auth login`, or set HF_TOKEN"
+OURS = ["models/*", "onnx/*"]  # what an export of other models would leave behind
 
 
 class HubError(RuntimeError):
     """What keeps a folder from the Hub. The message says what to do."""
 
 
-def ready(repo: str) -> None:
-    """Raises HubError where `repo` is no OWNER/NAME, there is no token, or the Hub does not take it."""
+def ready(repo: str, *, replace: bool = False) -> None:
+    """Raises HubError where `repo` is no OWNER/NAME, there is no token, the Hub does not take it, or, unless `replace`, the
+    repository holds files."""
     from huggingface_hub import HfApi, get_token
     from huggingface_hub.utils import HFValidationError, validate_repo_id
 
@@ -24,23 +26,47 @@ def ready(repo: str) -> None:
         raise HubError(NO_TOKEN)
     try:
         HfApi().whoami()
+        held = [] if replace else _held(repo)
     except Exception as error:  # requests' or httpx's, by the version of huggingface_hub
         raise HubError(_said("the Hugging Face Hub cannot be used", error)) from error
+    _refuse(held)
 
 
-def push(folder: Path, repo: str) -> str:
+def push(folder: Path, repo: str, *, replace: bool = False) -> str:
     """Upload all of `folder` to the model repository OWNER/NAME, made private where it is new; returns its address.
 
-    Files of the same names are replaced, others stay. Raises HubError.
+    One that holds files is refused unless `replace`: then its models/ and onnx/ are emptied in the same commit, files of the
+    same names replaced, and others stay. Raises HubError.
     """
     from huggingface_hub import HfApi
 
     try:
         address = HfApi().create_repo(repo, private=True, exist_ok=True)
-        HfApi().upload_folder(repo_id=repo, folder_path=folder, commit_message="lesionkit export")
+        held = [] if replace else _held(repo)
+        if not held:
+            HfApi().upload_folder(repo_id=repo, folder_path=folder, commit_message="lesionkit export",
+                                  delete_patterns=OURS if replace else None)  # fmt: skip
     except Exception as error:  # as above
         raise HubError(f"{_said('the upload failed', error)}\nThe export is whole; upload it later: hf upload {repo} {folder}") from error
+    _refuse(held)
     return str(address)
+
+
+def _held(repo: str) -> list[str]:
+    """The files of a repository; none where there is no such repository."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.utils import RepositoryNotFoundError
+
+    try:
+        return [name for name in HfApi().list_repo_files(repo) if name != ".gitattributes"]  # the Hub's own
+    except RepositoryNotFoundError:
+        return []
+
+
+def _refuse(held: list[str]) -> None:
+    if held:
+        raise HubError(f"the repository holds files, such as {held[0]}: give the name of a new one, or --replace to put this export "
+                       "in the place of what is there")  # fmt: skip
 
 
 def _said(what: str, error: Exception) -> str:

@@ -12,7 +12,6 @@ from typing import Any
 import lesionkit
 from lesionkit import machine
 from lesionkit.study import Study
-from lesionkit.workbook import energy
 
 LIBRARIES = ("torch", "timm", "fastai", "scikit-learn", "numpy", "pandas", "matplotlib", "seaborn", "papermill")
 
@@ -29,11 +28,17 @@ def environment() -> dict[str, str]:
     return {key: value for key, value in (made | machine.hardware()).items() if value}
 
 
-def environments(manifest: Mapping[str, Any], steps: Sequence[str]) -> list[tuple[str, Mapping[str, str]]]:
-    """What the steps were made in, each with the steps that say so; the report's own where a step does not."""
+def by_environment(manifest: Mapping[str, Any], steps: Sequence[str]) -> dict[str, list[str]]:
+    """The steps by the key of the environment that they were made in; "" for those that do not say."""
     groups: dict[str, list[str]] = {}
     for step in steps:
         groups.setdefault(manifest["steps"].get(step, {}).get("environment", ""), []).append(step)
+    return groups
+
+
+def environments(manifest: Mapping[str, Any], steps: Sequence[str]) -> list[tuple[str, Mapping[str, str]]]:
+    """What the steps were made in, each with the steps that say so; the report's own where a step does not."""
+    groups = by_environment(manifest, steps)
     unknown = groups.pop("", [])
     known = [(names, manifest["environments"][key]) for key, names in groups.items()]
     if len(known) == 1 and not unknown:
@@ -74,10 +79,9 @@ def hours(runs: Sequence[Mapping[str, Any]]) -> str:
 def used(runs: Sequence[Mapping[str, Any]]) -> str:
     """The energy of the last runs of the steps, in words; why it is not known where it is not."""
     known = [run["kwh"] for run in runs if run.get("kwh") is not None]
-    if not known and not energy.installed():
-        return "was not measured: codecarbon is not installed (pip install 'lesionkit[energy]')"
     if not known:
-        return "was not measured: codecarbon came after these steps, or they ran beside each other"
+        return ("was not measured: codecarbon (pip install 'lesionkit[energy]') was not there when these steps ran, or they ran "
+                "beside others")  # fmt: skip
     part = "" if len(known) == len(runs) else f" in {len(known)} of {len(runs)} steps"
     return f"for the whole machine{part}, as codecarbon measures or estimates it: {sum(known):.3g} kWh"
 

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from PIL import Image
 
 import lesionkit
-from lesionkit.study import Study
+from lesionkit.study import Study, public
 from lesionkit.workbook import provenance
 from lesionkit.workbook.caveats import caveat
 from lesionkit.workbook.manifest import file_hash, read_manifest, update_manifest
@@ -62,8 +62,8 @@ def write(study: Study, folder: Path, steps: Sequence[Step], *, galleries: bool 
         study=study, sections=sections, warning=caveat(study, folder), **_summary(study, folder),
         made=_made(study, folder, manifest, steps),
         hidden={} if "galleries" in shown else {file.stem: f"../galleries/{file.name}" for file in _files(folder, manifest, "galleries")},
-        settings={key: _setting(value) for key, value in dataclasses.asdict(study).items() if key not in ("name", "title")},
-        style=Markup(STYLE), script=Markup(SCRIPT), script_hash=_base64(hashlib.sha256(SCRIPT.encode()).digest()),
+        settings={key: _setting(value) for key, value in public(dataclasses.asdict(study)).items() if key not in ("name", "title")},
+        paper=tables.PAPER, style=Markup(STYLE), script=Markup(SCRIPT), script_hash=_base64(hashlib.sha256(SCRIPT.encode()).digest()),
     )  # fmt: skip
     write_atomically(page, lambda path: path.write_text(_linked(html), encoding="utf-8"))
     if not galleries:
@@ -154,7 +154,11 @@ def _markdown(file: Path) -> Markup:
 def _linked(html: str) -> str:
     """Names of tables and steps in texts lead to where they are shown."""
     ids = set(re.findall(r' id="([^"]+)"', html))
-    linked = lambda code: f'<a href="#{code[1]}">{code[0]}</a>' if code[1] in ids else code[0]  # noqa: E731
+
+    def linked(code: re.Match) -> str:
+        place = next((place for place in (code[1], f"step-{code[1]}") if place in ids), "")  # a table before a step of its name
+        return f'<a href="#{place}">{code[0]}</a>' if place else code[0]
+
     return re.sub(r"<code>(\w+)</code>", linked, html)
 
 
@@ -177,7 +181,7 @@ def _notebook_html(notebook: Path) -> str:
     body = re.sub(
         r"<script\b.*?</script>", "", body, flags=re.DOTALL
     )  # they fetch MathJax and the like from the network
-    return re.sub(r'href="(\d\d[a-z]?_\w+)\.ipynb"', r'href="../index.html#\1"', body)
+    return re.sub(r'href="(\d\d[a-z]?_\w+)\.ipynb"', r'href="../index.html#step-\1"', body)
 
 
 def _record(study: Study, folder: Path, pages: Iterable[Path]) -> None:
@@ -197,10 +201,9 @@ def _told(step: Step) -> tuple[str, Markup]:
 
 
 def _setting(value: Any) -> str:
-    """A setting as text. Of a folder only its name: the page is to be sent."""
+    """A setting as text."""
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value))
     if isinstance(value, dict):
         return "; ".join(f"{key} {_setting(one)}" for key, one in value.items())
-    folder = isinstance(value, str) and (Path(value).is_absolute() or value.startswith(".."))
-    return f"…/{Path(value).name}" if folder else str(value)
+    return str(value)

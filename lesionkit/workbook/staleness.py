@@ -104,7 +104,7 @@ def parts(step: Step, place: Place) -> dict[str, Any]:
             "inputs": shown,
         }
     else:
-        cells = json.loads(step.source.read_text())["cells"]
+        cells = json.loads(step.source.read_text(encoding="utf-8"))["cells"]
         found = {"notebook": _notebook(cells), "code": _code(_python(cells)), "parameters": _parameters(step, place.study),
                  "inputs": _current(_reads(step, place), place) | _mappings(step, place), "images": images(step, place)}  # fmt: skip
     return json.loads(json.dumps(found))

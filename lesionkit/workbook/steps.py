@@ -26,7 +26,6 @@ from lesionkit.workbook.staleness import Place, Step
 NOTEBOOKS = Path(lesionkit.__file__).parents[1] / "notebooks"
 TEMPLATE = "02_"  # runs once a backbone
 EVIDENCE = ("03", "04")  # need predictions only
-PATHS = ("weights", "weights_dir")  # settings that may be folders
 REPORT = Step("report")
 
 
@@ -219,6 +218,6 @@ def _seen_from(notebooks: Path, item: str) -> str:
     """key=value, where a folder of weights is named as from notebooks/."""
     key, _, value = item.partition("=")
     value = value.strip().strip("'\"")
-    if key.strip().rpartition(".")[2] in PATHS and Path(value).is_dir():
+    if key.strip().rpartition(".")[2] in studies.WEIGHTS and Path(value).is_dir():
         return f"{key}={_relative(value, notebooks)}"
     return item

@@ -17,9 +17,10 @@ def shown(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
     """`table` rounded; where it has columns low and high (or x_low and x_high), these go into the column before them.
 
     A value 0.652 with low 0.601 and high 0.699 becomes "0.652 [0.601, 0.699]"; one without an interval stays a plain
-    number, one that is not defined is "NA".
+    number, one that is not defined is "NA". Numbers that rounding would make 0 stay as they are (see `number`).
     """
-    result = table.round(digits)
+    floats = table.select_dtypes("float")
+    result = table.assign(**floats.round(digits).where((floats.abs() >= 0.5 * 10**-digits) | (floats == 0), floats))
     for low in [name for name in map(str, table) if name == "low" or name.endswith("_low")]:
         high = low[: -len("low")] + "high"
         at = table.columns.get_loc(low)
@@ -32,6 +33,11 @@ def shown(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
     return result
 
 
+def number(value: float, digits: int = 3) -> str:
+    """As "0.652" or "1,234.500"; what would be "0.000" and is not 0 as "4e-05"."""
+    return f"{value:.0e}" if 0 < abs(value) < 0.5 * 10**-digits else f"{value:,.{digits}f}"
+
+
 def bracketed(value: float, low: float, high: float, digits: int = 3) -> str:
     """As "0.652 [0.601, 0.699]", "0.652" where there is no interval, "NA" where there is no value."""
     if pd.isna(value):
@@ -40,11 +46,13 @@ def bracketed(value: float, low: float, high: float, digits: int = 3) -> str:
     return f"{value:.{digits}f}{interval}"
 
 
-def latex(table: pd.DataFrame, digits: int = 3) -> str:
-    """`table` as `shown`, in LaTeX for the package booktabs."""
-    style = shown(table, digits).style.hide(axis="index").format(precision=digits, na_rep="--", escape="latex")
+def latex(table: pd.DataFrame, digits: int = 3, remark: str = "") -> str:
+    """`table` as `shown`, in LaTeX for the package booktabs; above it a comment, which goes where the table goes."""
+    rounded = shown(table, digits)
+    style = rounded.style.hide(axis="index").format(precision=digits, na_rep="--", escape="latex")
+    style = style.format(lambda value: number(value, digits), subset=list(rounded.select_dtypes("float")), na_rep="--")
     style = style.format_index(lambda label: str(label).replace("_", r"\_"), axis="columns")
-    return style.to_latex(hrules=True)
+    return (f"% {' '.join(remark.split())}.\n" if remark else "") + style.to_latex(hrules=True)
 
 
 def as_html(table: pd.DataFrame) -> str:
@@ -53,18 +61,21 @@ def as_html(table: pd.DataFrame) -> str:
     Names may break at their underscores and no colour is set, so that it fits a narrow window and any theme; what is
     still too wide scrolls in a box of its own.
     """
-    counted = table.index.names == [None] and is_integer_dtype(table.index)  # row numbers say nothing
-    part = (table if len(table) <= LONG else table.head(ROWS)).reset_index(drop=counted)
+    part = table if len(table) <= LONG else table.head(ROWS)
+    repeated = [name for name in part.index.names if name is not None and name in part]  # as set_index leaves with drop=False
+    part = part.reset_index(level=repeated, drop=True) if repeated else part
+    part = part.reset_index(drop=part.index.names == [None] and is_integer_dtype(part.index))  # row numbers say nothing
     style = Styler(part, precision=3, thousands=",", na_rep=MISSING, uuid=f"{zlib.crc32(table.to_csv().encode()):x}",
                    cell_ids=False).hide(axis="index").format_index(_breakable, axis="columns")  # fmt: skip
     style.set_table_attributes('class="dataframe"').set_table_styles([{"selector": "th, td", "props": CELLS}])
     for name, column in part.items():
-        number = is_numeric_dtype(column) and not is_bool_dtype(column)
-        if not number:
+        numeric = is_numeric_dtype(column) and not is_bool_dtype(column)
+        if not numeric:
             style.format(_breakable, subset=[name], na_rep="")
-        elif is_float_dtype(column) and (column.dropna() % 1 == 0).all():  # counts, floats only because one is missing
-            style.format(precision=0, thousands=",", na_rep=MISSING, subset=[name])
-        if not number and not column.dropna().astype(str).str.match(rf"[-+\d]|{MISSING}\b").all():
+        elif is_float_dtype(column):
+            counts = (column.dropna() % 1 == 0).all()  # floats only because one is missing
+            style.format("{:,.0f}" if counts else number, na_rep=MISSING, subset=[name])
+        if not numeric and not column.dropna().astype(str).str.match(rf"[-+\d]|{MISSING}\b").all():
             left = [{"selector": "", "props": "text-align: left"}]
             style.set_table_styles({name: left}, overwrite=False)
     cut = f"<p>The first {ROWS} of {len(table):,} rows.</p>" if len(table) > len(part) else ""

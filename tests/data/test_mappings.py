@@ -95,6 +95,15 @@ def test_what_cannot_be_used_is_left_out_and_named(tmp_path):
         "image without row": ["z.jpg"]}  # fmt: skip
 
 
+def test_sex_is_known_in_several_languages_and_what_is_not_is_named(tmp_path):
+    words = ["weiblich", "Männlich", "f", "unknown", "", "divers", "Male"]
+    images = pictures(tmp_path / "i", *(f"{name}.jpg" for name in "abcdefg"))
+    rows = [f"{name},nv,{word}" for name, word in zip("abcdefg", words)]
+    index, problems = read(images, table(tmp_path, "\n".join(["image,dx,sex", *rows])))
+    assert index["sex"].fillna("").tolist() == ["female", "male", "female", "", "", "", "male"]
+    assert problems[["problem", "file"]].to_numpy().tolist() == [["sex is no word that is known", "mine.csv:7"]]
+
+
 def test_one_hot_labels(tmp_path):
     file = table(tmp_path, "image,MEL,NV,SCC,UNK\na,1,0,0,0\nb,0,0,1.0,0\nc,0,0,0,1\nd,1,1,0,0\n")
     index, problems = read(pictures(tmp_path / "i", "a.jpg", "b.jpg", "c.jpg", "d.jpg"), file, toml(tmp_path, '[labels]\nunk = ""'))

@@ -133,6 +133,14 @@ def test_folds_and_controls_are_runs_of_their_own(tmp_path):
     assert (named("elsewhere").name, named("elsewhere").root) == ("toy/elsewhere", tmp_path / "demo")
 
 
+def test_no_tracker_is_told_of_a_folder_of_the_machine(tmp_path):
+    own = {"resnet50": {"weights": "/home/anna/nets"}}
+    told = study(weights="/home/anna/nets", weights_dir="../../anna/nets", masks="/home/anna/masks", mapping="C:\\anna\\own.toml",
+                 external="anna/own.csv", backbone=own)  # fmt: skip
+    settings = tracking._described(told, tmp_path, "", 0).settings
+    assert "anna" not in " ".join(map(str, settings.values())) and settings["external"] == "…/own.csv" and settings["lr"] == 1e-3
+
+
 @pytest.mark.parametrize("where", ["open", "log", "close"])
 @pytest.mark.parametrize("how", ["fails", "hangs"])
 def test_a_tracker_that_fails_is_named_once_and_the_training_ends_as_without(tmp_path, monkeypatch, where, how):
@@ -158,11 +166,16 @@ def test_wandb_is_given_numbers_and_settings_only(tmp_path, monkeypatch):
     run = types.SimpleNamespace(
         id="abc", log=lambda numbers, step: calls["log"].append((step, numbers)), finish=lambda: calls.update(finished=True)
     )
-    fake = types.SimpleNamespace(Settings=dict, init=lambda **given: calls.update(given) or run)
+    def settings(*, silent, console, disable_git, disable_code, x_disable_meta, x_disable_machine_info, x_disable_stats,
+                 x_save_requirements):  # of wandb 0.19.10 and 0.31.0, which refuse names that they do not know  # fmt: skip
+        return locals()
+
+    fake = types.SimpleNamespace(Settings=settings, init=lambda **given: calls.update(given) or run)
     monkeypatch.setitem(sys.modules, "wandb", fake)
     done = trained(tmp_path, "wandb", epochs=2)
     assert calls["name"] == "toy/baseline_cnn" and calls["resume"] is None and calls["finished"]
-    assert calls["settings"]["disable_code"] and calls["settings"]["disable_git"] and calls["settings"]["console"] == "off"
+    assert calls["settings"].pop("console") == "off" and calls["settings"].pop("x_save_requirements") is False
+    assert all(calls["settings"].values())
     assert [step for step, _ in calls["log"]] == [1, 2]
     assert [numbers for _, numbers in calls["log"]] == done.history.drop(columns="epoch").to_dict("records")
     assert all(isinstance(value, (str, int, float)) for value in calls["config"].values()) and calls["config"]["lr"] == 1e-3

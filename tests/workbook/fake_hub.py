@@ -29,7 +29,18 @@ def serving():
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         self._body()
-        self._answer({"name": "owner", "type": "user"} if "whoami" in self.path else {"id": "owner/name", "sha": "0" * 40, "siblings": []})
+        if "whoami" in self.path:
+            return self._answer({"name": "owner", "type": "user"})
+        hub, repo = self.server, "/".join(self.path.split("?")[0].split("/")[3:5])
+        if repo not in hub.repositories:
+            self.send_response(404)
+            self.send_header("X-Error-Code", "RepoNotFound")
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
+        names = (".gitattributes", *hub.files)
+        if "/tree/" in self.path:  # older versions of the client ask for siblings
+            return self._answer([{"type": "file", "path": name, "size": 1, "oid": "0" * 40} for name in names])
+        self._answer({"id": repo, "sha": "0" * 40, "siblings": [{"rfilename": name} for name in names]})
 
     def do_POST(self):
         body, hub = self._body(), self.server
@@ -52,6 +63,8 @@ class _Handler(BaseHTTPRequestHandler):
                     hub.files[value["path"]] = base64.b64decode(value["content"])
                 elif line["key"] == "lfsFile":
                     hub.files[value["path"]] = hub.stored[value["oid"]]
+                elif line["key"] == "deletedFile":
+                    del hub.files[value["path"]]
             return self._answer({"commitUrl": f"{hub.address}/owner/name/commit/0", "commitOid": "0" * 40})
         self._answer({})  # validate-yaml and the like
 

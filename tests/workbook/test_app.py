@@ -1,6 +1,8 @@
 """What the page says of an image, and what it refuses; test_app_browser.py drives it in a browser."""
 
+import dataclasses
 import re
+import shutil
 from importlib import metadata
 
 import numpy as np
@@ -10,12 +12,14 @@ from explain.saved import photographs, saved_run
 from PIL import Image
 from workbook.tried import COUNTS, SIZES, bad_files, tried_run
 
-from lesionkit.cli.shared import IMAGES
+from lesionkit.data import IMAGES
 from lesionkit.data.records import CLASSES
 from lesionkit.evidence import openset, predictions, scaling
 from lesionkit.learning import inference
+from lesionkit.workbook import fitted
 from lesionkit.workbook.app import answers, page, server
 from lesionkit.workbook.app.answers import Models, Refused
+from lesionkit.workbook.artifacts import MissingInput, Run
 from lesionkit.workbook.caveats import SYNTHETIC
 
 
@@ -70,13 +74,18 @@ def test_the_reference_is_fitted_on_validation_alone(run, models):
 
 
 def test_one_member_alone_warns_of_nothing(run):
-    found = answers.reference(run, ["test_resnet"])
+    alone = Run.of(run, "app")
+    alone.study = dataclasses.replace(alone.study, backbones=("test_resnet",))
+    found = fitted.reference(alone)
     assert found.disagreement == np.inf and (found.splits["unlike"] == 0).all()
 
 
 def test_a_run_without_predictions_says_what_to_run(tmp_path):
-    with pytest.raises(predictions.PredictionError, match="notebook 02"):
-        Models.open(saved_run(tmp_path / "run", {"baseline_cnn": 32}), "cpu")
+    run = saved_run(tmp_path / "run", {"baseline_cnn": 32})
+    opened = Run.of(run, "02_train_backbone")
+    opened.record(run / "models" / "baseline_cnn" / "weights.safetensors")
+    with pytest.raises(MissingInput, match="baseline_cnn.parquet is missing: run notebook 02_train_backbone with backbone=baseline_cnn"):
+        Models.open(run, "cpu")
 
 
 def test_what_is_no_image_or_too_large_is_refused_and_the_file_is_not_named(models, bad):
@@ -124,6 +133,24 @@ def test_examples_are_phantoms_of_every_class(tmp_path):
     files = server.draw_examples(tmp_path / "examples", 48)
     assert list(files) == list(CLASSES) and len({file.read_bytes() for file in files.values()}) == 7
     assert all(Image.open(file).size == (48, 48) for file in files.values())
+
+
+def test_only_what_was_uploaded_is_removed(models, image, tmp_path, monkeypatch):
+    """Whoever reaches the page can name a file to it, and not only one of his own."""
+    pytest.importorskip("gradio")
+    uploads, mine = tmp_path / "uploads", tmp_path / "mine.png"
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(uploads))
+    examples = server.draw_examples(tmp_path / "examples", 48)
+    demo = server.build(models, examples, uploads)
+    copies = [file for file in uploads.rglob("*.png")]
+    [drop] = [one.fn for one in demo.fns.values() if getattr(one.fn, "__name__", "") == "drop"]
+    assert len(copies) == 7  # by which the page shows the examples
+    shutil.copy(image, mine)
+    for file in (*examples.values(), *copies[:2], mine):
+        assert "lk-p" in drop(str(file))[1] and file.exists()
+    (uploads / "hash").mkdir()
+    shutil.copy(image, uploads / "hash" / "a.png")
+    assert "lk-p" in drop(str(uploads / "hash" / "a.png"))[1] and not (uploads / "hash").exists()
 
 
 @pytest.mark.parametrize("version", [None, "3.18.0"])

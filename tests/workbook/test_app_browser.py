@@ -78,5 +78,5 @@ def test_an_image_is_answered_others_are_refused_and_nothing_is_kept_or_sent(bro
     browser.locator("button.thumbnail-lg").nth(4).click()
     browser.wait_for_selector(ANSWER)
     kept = [file for file in (place / "temporary").rglob("*") if file.is_file() and file.stat().st_size]
-    assert sorted(file.name for file in kept) == ["akiec.png", "bcc.png", "bkl.png", "df.png", "mel.png", "nv.png", "vasc.png"]
+    assert sorted({file.name for file in kept}) == ["akiec.png", "bcc.png", "bkl.png", "df.png", "mel.png", "nv.png", "vasc.png"]
     assert browser.asked and all(one.startswith((url, "data:", "blob:")) for one in browser.asked)

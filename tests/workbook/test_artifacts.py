@@ -113,7 +113,16 @@ def test_files_of_others_are_recorded(opened):
     run.path("models").mkdir()
     run.path("models", "weights").write_text("w")
     run.record(run.path("models", "weights"))
-    assert artifacts(run)["models/weights"]["hash"] == file_hash(run.path("models", "weights"))
+    value = file_hash(run.path("models", "weights"))
+    assert artifacts(run)["models/weights"]["hash"] == value and artifacts(run)["models/weights"]["inputs"] == {}
+    run.table(pd.DataFrame({"x": [1]}), "after")
+    assert artifacts(run)["tables/03_after.csv"]["inputs"] == {"models/weights": value}
+
+
+def test_a_table_of_a_leaking_study_says_so_in_latex(opened):
+    run = opened(overrides=["split=image_leaky"])
+    run.table(pd.DataFrame({"x": [1]}), "board")
+    assert run.path("tables", "03_board.tex").read_text().startswith(f"% {LEAKY}.\n\\begin{{tabular}}")
 
 
 def test_a_missing_input_says_which_notebook_to_run(opened):

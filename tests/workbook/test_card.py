@@ -96,3 +96,22 @@ def test_what_is_missing_is_named_with_the_notebook_that_makes_it(run):
     run.path("tables", "04_intervals.csv").unlink()
     with pytest.raises(MissingInput, match="04_intervals.csv is missing: run notebook 04_external_validation first"):
         card.leaderboard(run)
+
+
+def test_own_external_images_are_named_by_their_table_alone_and_credited_to_nobody_else(run):
+    run.study = dataclasses.replace(run.study, phantoms=0, external="anna/clinic2024.csv")
+    board = card.leaderboard(run)
+    text = card.front_matter(run, board) + card.model_card(run, board)
+    outside = [result for result in ModelCard(text).data.eval_results if result.dataset_split == "external"]
+    assert {(result.dataset_type, result.dataset_name) for result in outside} == {("own", "own images (clinic2024)")}
+    assert "isic" not in text.casefold() and "anna" not in text and "BCN" not in text
+    assert "Tschandl" in text and "clinic2024), whose licence" in text
+    run.study = dataclasses.replace(run.study, external="")
+    assert "ISIC 2019" in card.model_card(run, board)
+
+
+@pytest.mark.parametrize("phantoms", [0, 60])
+def test_results_of_a_leaking_split_say_so_where_they_are_listed(run, phantoms):
+    run.study = dataclasses.replace(run.study, phantoms=phantoms, split="image_leaky")
+    results = ModelCard(card.front_matter(run, card.leaderboard(run))).data.eval_results
+    assert all(("split by image: lesions stand on both sides" in r.dataset_name) == (r.dataset_split == "test") for r in results)

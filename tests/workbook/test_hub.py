@@ -34,6 +34,27 @@ def test_every_file_arrives_in_a_private_repository(server, folder):
     assert server.files == {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
+def test_a_repository_that_holds_files_is_left_as_it_is_unless_told_otherwise(server, folder):
+    hub.push(folder, "owner/name")
+    theirs = {"README.md": b"theirs", "notes.txt": b"theirs", "models/old/config.json": b"{}", "onnx/old.onnx": b"o"}
+    server.files = dict(theirs)
+    for use in (lambda: hub.ready("owner/name"), lambda: hub.push(folder, "owner/name")):
+        with pytest.raises(hub.HubError, match="the repository holds files, such as README.md: give the name of a new one, or --replace"):
+            use()
+    assert server.files == theirs
+    hub.ready("owner/name", replace=True)
+    hub.push(folder, "owner/name", replace=True)
+    mine = {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    assert server.files == mine | {"notes.txt": b"theirs"}
+
+
+def test_an_empty_repository_is_as_good_as_a_new_one(server, folder):
+    server.repositories["owner/name"] = {}
+    hub.ready("owner/name")
+    hub.push(folder, "owner/name")
+    assert "README.md" in server.files
+
+
 def test_without_a_token_it_says_how_to_get_one(server, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
     with pytest.raises(hub.HubError, match="hf auth login.*HF_TOKEN"):

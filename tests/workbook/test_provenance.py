@@ -29,6 +29,6 @@ def test_hours_and_energy_are_sums_and_say_what_they_leave_out(monkeypatch):
     runs = [{"seconds": 1800.0, "kwh": 0.5}, {"seconds": 3600.0, "kwh": 0.25}]
     assert provenance.hours(runs) == "1.50 hours" and provenance.used(runs).endswith("0.75 kWh")
     assert "in 2 of 3 steps" in provenance.used([*runs, {"seconds": 1.0}])
-    for installed, why in ((False, "codecarbon is not installed"), (True, "beside each other")):
-        monkeypatch.setattr(energy, "installed", lambda there=installed: there)
-        assert why in provenance.used([{"seconds": 1.0}])
+    for here in (False, True):  # which says nothing of the machine that ran the steps
+        monkeypatch.setattr(energy, "installed", lambda here=here: here)
+        assert provenance.used([{"seconds": 1.0}]).endswith("was not there when these steps ran, or they ran beside others")

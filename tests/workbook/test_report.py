@@ -3,6 +3,7 @@ import dataclasses
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageChops
 from workbook import books
 
+from lesionkit import study as studies
 from lesionkit.workbook import pipeline, report
 from lesionkit.workbook.artifacts import Run, saved_study
 from lesionkit.workbook.manifest import read_manifest, update_manifest
@@ -69,6 +71,20 @@ def test_ids_are_unique_and_names_in_texts_lead_to_what_they_name(page):
     ids = re.findall(r' id="([^"]+)"', html)
     assert len(ids) == len(set(ids))
     assert '<a href="#03_leaderboard"><code>03_leaderboard</code></a>' in html and "<code>03_roc</code>" in html
+
+
+def test_no_id_of_the_committed_results_is_there_twice_and_each_link_leads_to_one(tmp_path, monkeypatch):
+    """Notebooks and tables of one name: 03c_calibration, 04c_subgroups, 05b_faithfulness, 05c_sanity, 05d_shortcuts."""
+    monkeypatch.setattr(report, "_picture", lambda file: {"source": "data:,", "width": 1, "height": 1})
+    shutil.copytree(Path(__file__).parents[2] / "outputs" / "isic84", tmp_path / "isic84")
+    study = studies.load("isic84")
+    html = report.write(study, tmp_path / "isic84", pipeline.steps_of(study)[:-1]).read_text()
+    ids = re.findall(r'\bid="([^"]+)"', html)
+    assert len(ids) == len(set(ids)) > 100 and {"03c_calibration", "step-03c_calibration"} <= set(ids)
+    assert {link for link in re.findall(r'href="#([^"]+)"', html)} <= set(ids)
+    contents = html.split("<nav")[1].split("</nav>")[0]
+    assert not re.findall(r'href="#\d', contents) and 'href="#step-03c_calibration"' in contents
+    assert '<a href="#03c_calibration"><code>03c_calibration</code></a>' in html
 
 
 def test_a_figure_is_inside_to_the_pixel_and_a_table_to_the_byte(page, run):

@@ -52,3 +52,22 @@ def test_of_a_long_table_the_first_rows_are_shown():
     assert tables.as_html(pd.DataFrame({"n": range(tables.LONG)})).count("<tr>") == 1 + tables.LONG
     text = tables.as_html(pd.DataFrame({"n": range(1000)}))
     assert text.count("<tr>") == 1 + tables.ROWS and f"The first {tables.ROWS} of 1,000 rows" in text
+
+
+def test_an_index_that_repeats_a_column_is_shown_once():
+    table = pd.DataFrame({"model": ["a", "b"], "split": ["x", "y"], "n": [1, 2]})
+    cells = ["model", "split", "n", "a", "x", "1", "b", "y", "2"]
+    for index in ("model", ["model"], ["model", "split"]):
+        assert re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", tables.as_html(table.set_index(index, drop=False))) == cells
+
+
+def test_what_must_be_said_of_a_table_is_a_comment_above_it():
+    text = tables.latex(pd.DataFrame({"x": [1]}), remark="Leaks:\nsee there")
+    assert text.splitlines()[0] == "% Leaks: see there." and tables.latex(pd.DataFrame({"x": [1]})) == text.split("\n", 1)[1]
+
+
+def test_a_small_number_is_not_shown_as_zero():
+    table = pd.DataFrame({"p": [0.00004, 0.0, 0.0006, 0.25], "n": [1, 2, 3, 4]})
+    assert tables.shown(table)["p"].tolist() == [0.00004, 0.0, 0.001, 0.25]
+    assert [tables.number(value) for value in table["p"]] == ["4e-05", "0.000", "0.001", "0.250"]
+    assert ">4e-05<" in tables.as_html(table) and ">0.000<" in tables.as_html(table) and "4e-05 & 1" in tables.latex(table)

@@ -1,6 +1,5 @@
 """What is said of one image file: probabilities, a conformal set, whether the models know its like, and their maps."""
 
-from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -16,29 +15,19 @@ from lesionkit.data.records import CLASSES
 from lesionkit.evidence import conformal, openset, predictions, scaling
 from lesionkit.explain.files import explained
 from lesionkit.learning import inference
-from lesionkit.plots.style import SPLIT_LABELS
+from lesionkit.learning.exported import ABOUT
 from lesionkit.study import Study
-from lesionkit.workbook.artifacts import saved_study
+from lesionkit.workbook import belonging, fitted
+from lesionkit.workbook.artifacts import Run, saved_study
 from lesionkit.workbook.caveats import with_note
 from lesionkit.workbook.explaining import note_of, panel
 
 MEGABYTES, MEGAPIXELS = 20, 50  # the largest file that is taken, and the largest image
-UNLIKE = 0.05  # the share of validation images that are said to be unlike the rest, by how far the members disagree:
-# not by low energy, since models may claim more support for noise or print than for a lesion, and did
 PREVIEW = 480  # px, the longer side
 
 
 class Refused(Exception):  # noqa: N818
     """A file that gets no answer. The message is for whoever gave it, and names no path."""
-
-
-class Reference(NamedTuple):
-    """What was fitted on the validation images of a run, and how it does on each split."""
-
-    temperature: float  # of the ensemble
-    limits: np.ndarray  # (7,) as of `conformal.thresholds`
-    disagreement: float  # nats: above it an image is unlike; infinite for one member, who cannot disagree
-    splits: pd.DataFrame  # split, n, holds (share of sets that hold the truth), unlike (share of images called so)
 
 
 class Answer(NamedTuple):
@@ -53,17 +42,20 @@ class Answer(NamedTuple):
 
 
 class Models(NamedTuple):
-    """The members of a run, opened once, and what validation says of their ensemble."""
+    """The members of a run or an export, opened once, and what validation says of their ensemble."""
 
     study: Study
     members: dict[str, inference.Member]
-    reference: Reference
+    reference: fitted.Reference
 
     @classmethod
-    def open(cls, run: Path, device: str | None = None) -> "Models":
-        """Raises FileNotFoundError, ValueError where a member is not trained or its predictions are not there."""
-        members = inference.load_members(run, device)
-        return cls(with_note(saved_study(run), run), members, reference(run, list(members)))
+    def open(cls, folder: Path, device: str | None = None) -> "Models":
+        """The models of a run, or of an exported folder. Raises FileNotFoundError for what is not there, ValueError for what
+        does not belong together or was not fitted."""
+        folder = Path(folder)
+        study = with_note(saved_study(folder), folder)
+        found = fitted.saved_reference(folder) if (folder / ABOUT).exists() else _reference(folder)
+        return cls(study, inference.load_members(folder, device), found)
 
     def answer(self, file: Path) -> Answer:
         """Raises Refused where the file is none of IMAGES, too large, broken, or incomplete."""
@@ -84,21 +76,12 @@ class Models(NamedTuple):
         )
 
 
-def reference(run: Path, names: list[str]) -> Reference:
-    """Fitted on the split "val" of `RUN/predictions/<name>.parquet`. Raises PredictionError where there is none."""
-    table = predictions.read([run / "predictions" / f"{name}.parquet" for name in names])
-    validation = predictions.by_model(table, split="val")
-    p, y = _stacked(validation), predictions.targets(validation[names[0]])
-    limits = conformal.thresholds(y, p.mean(axis=0), clusters=predictions.clusters(validation[names[0]]))
-    most = np.quantile(openset.disagreement(p), 1 - UNLIKE) if len(names) > 1 else np.inf
-    rows = []
-    for split in (name for name in SPLIT_LABELS if (table["split"] == name).any()):
-        tables = predictions.by_model(table, split=split)
-        p_of, own = _stacked(tables), predictions.targets(tables[names[0]])
-        held = conformal.sets(p_of.mean(axis=0), limits)[np.arange(len(own)), own]
-        rows.append((split, len(own), held.mean(), (openset.disagreement(p_of) > most).mean()))
-    splits = pd.DataFrame(rows, columns=["split", "n", "holds", "unlike"])
-    return Reference(scaling.temperature(y, p.mean(axis=0)), limits, float(most), splits)
+def _reference(folder: Path) -> fitted.Reference:
+    run = Run.of(folder, "app")
+    belonging.check(run)
+    if (found := fitted.reference(run)) is None:
+        raise ValueError(f"{folder}: {fitted.UNFITTED}")
+    return found
 
 
 def check(file: Path) -> None:
@@ -117,11 +100,6 @@ def check(file: Path) -> None:
         raise Refused("This file is named as an image but holds none that can be read.") from error
     if pixels > MEGAPIXELS * 1e6:
         raise Refused(f"This image has more than {MEGAPIXELS} megapixels. Save it smaller: the models see few of them.")
-
-
-def _stacked(tables: Mapping[str, pd.DataFrame]) -> np.ndarray:
-    """(m, n, 7) the members' probabilities."""
-    return np.stack([predictions.probabilities(rows) for rows in tables.values()]).astype(np.float64)
 
 
 def _preview(file: Path) -> bytes:

@@ -9,8 +9,9 @@ from lesionkit.evidence.conformal import ALPHA
 from lesionkit.evidence.predictions import probabilities
 from lesionkit.plots.style import CLASS_COLOURS, SPLIT_LABELS, model_label
 from lesionkit.study import Study
-from lesionkit.workbook.app.answers import UNLIKE, Answer, Reference
+from lesionkit.workbook.app.answers import Answer
 from lesionkit.workbook.caveats import caveat
+from lesionkit.workbook.fitted import UNLIKE, Reference
 
 EMPTY = '<p class="lk-faint">The answer will stand here. Nothing of an image is kept.</p>'
 

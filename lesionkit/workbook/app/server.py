@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -15,7 +15,7 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from lesionkit.cli.shared import IMAGES
+from lesionkit.data import IMAGES
 from lesionkit.data.phantom_drawing import draw_lesion, paint
 from lesionkit.data.phantom_photographs import ARCHIVES, photograph
 from lesionkit.data.records import CLASSES
@@ -28,7 +28,7 @@ NEEDED = "the page needs Gradio 6: pip install 'lesionkit[app]' (in a copy of th
 
 
 def serve(run: Path, host: str = LOCAL[0], port: int = 0) -> None:
-    """Serve the page for the models of `run` until it is interrupted. `port` 0: the first free one from 7860.
+    """Serve the page for the models of `run`, or of an export, until it is interrupted. `port` 0: the first free one from 7860.
 
     Raises ImportError without Gradio, what `Models.open` raises, and OSError where the port is taken.
     """
@@ -36,9 +36,9 @@ def serve(run: Path, host: str = LOCAL[0], port: int = 0) -> None:
     models = Models.open(run)
     matplotlib.use("agg")  # figures are drawn in threads
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with TemporaryDirectory(prefix="lesionkit-app-") as temporary:
-        _private(temporary, host)
-        demo = build(models, draw_examples(Path(temporary) / "examples", models.study.phantom_size))
+    with TemporaryDirectory(prefix="lesionkit-app-") as uploads, TemporaryDirectory(prefix="lesionkit-examples-") as drawn:
+        _private(uploads, host)
+        demo = build(models, draw_examples(Path(drawn) / "examples", models.study.phantom_size), Path(uploads))
         try:
             _, url, _ = _launched(demo, host, port)
             print(f"{url} (Ctrl-C ends it)", flush=True)
@@ -51,9 +51,14 @@ def serve(run: Path, host: str = LOCAL[0], port: int = 0) -> None:
             demo.close(verbose=False)
 
 
-def build(models: Models, examples: Mapping[str, Path]) -> Any:
-    """The page, a `gradio.Blocks`: the banner, where an image is dropped, examples by name, and the answer."""
+def build(models: Models, examples: Mapping[str, Path], uploads: Path) -> Any:
+    """The page, a `gradio.Blocks`: the banner, where an image is dropped, examples by name, and the answer.
+
+    uploads: the folder where Gradio puts them; what is there once the page is made stays.
+    """
     import gradio as gr
+
+    kept: set[Path] = set()
 
     def show(file: str | Path) -> str:
         try:
@@ -65,9 +70,7 @@ def build(models: Models, examples: Mapping[str, Path]) -> Any:
         try:
             return None, show(file)
         finally:
-            Path(file).unlink(missing_ok=True)
-            with suppress(OSError):  # the same image from elsewhere is still there
-                Path(file).parent.rmdir()  # its name is a hash of the image
+            _forget(Path(file).resolve(), uploads.resolve(), kept)
 
     def pick(event: gr.SelectData) -> str:
         return show(list(examples.values())[event.index])
@@ -86,7 +89,16 @@ def build(models: Models, examples: Mapping[str, Path]) -> Any:
                 answer = gr.HTML(page.EMPTY, apply_default_css=False)
         given.upload(drop, given, [given, answer], **once)
         drawn.select(pick, None, answer, **once)
+    kept.update(file.resolve() for file in uploads.rglob("*"))  # Gradio's copies of the examples
     return demo
+
+
+def _forget(file: Path, uploads: Path, kept: Collection[Path]) -> None:
+    """Remove an upload. The page names what it has uploaded, but whoever asks without it may name anything."""
+    if uploads in file.parents and file not in kept:
+        file.unlink(missing_ok=True)
+        with suppress(OSError):  # the same image from elsewhere is still there
+            file.parent.rmdir()  # its name is a hash of the image
 
 
 def draw_examples(folder: Path, size: int) -> dict[str, Path]:

@@ -47,6 +47,6 @@ def _print(program: str, page: Path, pdf: Path) -> None:
             done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise NoBrowser(f"{program} did not print: {error}; open {page} and print it there") from error
-    if not pdf.exists():
+    if done.returncode or not pdf.exists():  # one that crashed may have written half of it
         said = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
         raise NoBrowser(f"{program} did not print: {said}; open {page} and print it there")

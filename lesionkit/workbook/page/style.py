@@ -1,5 +1,7 @@
 """How the report looks: in wide and narrow windows, in light and dark, and on paper."""
 
+from lesionkit.workbook.page.tables import PAPER
+
 STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #1c2430; --faint: #5c6675; --line: #d9dee6; --soft: #f5f7fa; --link: #0b5cad;
   --warn: #fff7dc; }
@@ -93,10 +95,10 @@ dialog .natural img { width: auto; height: auto; background: #fff; cursor: zoom-
   th button { display: contents; }  /* a button would not be repeated on the next page */
   thead th, .sorts tr > :first-child { position: static; }
   thead th { box-shadow: none; border-bottom: 1.5px solid var(--ink); }
-  tbody tr:nth-child(n+41) { display: none; }
+  tbody tr:nth-child(n+BEYOND) { display: none; }
   tr { break-inside: avoid; }
   .wide { page: wide; }
   .wide table { font-size: 6pt; }
   .number, .wide small { white-space: normal; }
 }
-"""
+""".replace("BEYOND", str(PAPER + 1))

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 ROWS = 2000  # of a table that are shown; the CSV holds all
-PAPER = 40  # of these on paper, as the style has it
+PAPER = 40  # of these on paper
+NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?inf"  # not all that `float` takes: 1_2 is the name of something
 INTERVAL = Markup("{} <small>[{}, {}]</small>")
 WIDE = 12  # columns; more need a page in landscape on paper
 
@@ -60,12 +61,10 @@ def _bracketed(head: list[str], columns: list[tuple[list[str], bool]]) -> list[t
 def _column(cells: list[str]) -> tuple[list[str], bool]:
     """A column as it is shown, and whether it holds numbers."""
     filled = [cell for cell in cells if cell]
-    try:
-        numbers = [float(cell) for cell in filled]
-    except ValueError:
+    if not all(re.fullmatch(NUMBER, cell, re.IGNORECASE | re.ASCII) for cell in filled):
         return cells, False
     gaps = len(filled) < len(cells)  # pandas writes the whole numbers of a column with gaps as 64.0
     if all(re.fullmatch(r"-?\d+(\.0)?" if gaps else r"-?\d+", cell) for cell in filled):
         return [cell.removesuffix(".0") or "–" for cell in cells] if filled else cells, bool(filled)
-    shown = (f"{x:.1e}" if 0 < abs(x) < 0.0005 else f"{x:.3f}" for x in numbers)
+    shown = (f"{x:.1e}" if 0 < abs(x) < 0.0005 else f"{x:.3f}" for x in map(float, filled))
     return [next(shown) if cell else "–" for cell in cells], True

@@ -27,7 +27,7 @@ PAGE = """<!DOCTYPE html>
 <li><a href="#model-card">Model card</a></li>
 {% endif %}
 {% for section in sections %}
-<li><a href="#{{ section.step.id }}">{{ section.step.prefix }} {{ section.title }}</a></li>
+<li><a href="#step-{{ section.step.id }}">{{ section.step.prefix }} {{ section.title }}</a></li>
 {% endfor %}
 <li><a href="#made">How it was made</a></li>
 </ol>
@@ -61,7 +61,9 @@ images{% endif %}</figcaption>{{ table(board, " sorts") }}</figure>
 run's folder, and work only there.</span>
 {% if hidden %}
 Galleries are not in it: they show lesions of people, and the images' licence goes with them
-<span class="beside">({% for name, link in hidden.items() %}<a href="{{ link }}">{{ name }}↗</a>{{ ", " if not loop.last }}{% endfor %})</span>.
+<span class="beside">({% for name, link in hidden.items() %}
+<a href="{{ link }}">{{ name }}↗</a>{{ ", " if not loop.last }}
+{% endfor %})</span>.
 {% endif %}</p>
 </section>
 {% if card %}
@@ -72,7 +74,7 @@ Galleries are not in it: they show lesions of people, and the images' licence go
 </section>
 {% endif %}
 {% for section in sections %}
-<section id="{{ section.step.id }}">
+<section id="step-{{ section.step.id }}">
 <h2>{{ section.step.prefix }} {{ section.title }}</h2>
 {{ section.question }}
 {% if section.ran %}
@@ -91,7 +93,7 @@ Galleries are not in it: they show lesions of people, and the images' licence go
 <span class="beside"> · <a href="{{ link }}">{{ name }}↗</a></span>
 {% endfor %}
 {% if item.content.note %} · {{ item.content.note }}{% endif %}
-{% if item.content.long %}<span class="paper"> · the first 40 rows</span>{% endif %}
+{% if item.content.long %}<span class="paper"> · the first {{ paper }} rows</span>{% endif %}
 </figcaption>
 {% if item.kind == "picture" %}
 <img src="{{ item.content.source }}" width="{{ item.content.width }}" height="{{ item.content.height }}"

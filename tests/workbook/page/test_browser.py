@@ -112,3 +112,14 @@ def test_a_browser_that_does_not_print_is_named_with_what_it_said(monkeypatch, p
     with pytest.raises(pdf.NoBrowser, match="broken did not print: no display; open .* and print it there"):
         pdf.write(page, tmp_path / "page.pdf")
     assert not (tmp_path / "page.pdf").exists()
+
+
+def test_a_browser_that_crashes_as_it_writes_has_not_printed(monkeypatch, page, tmp_path):
+    crashed = tmp_path / "crashed"
+    crashed.write_text('#!/bin/sh\nfor word; do case $word in --print-to-pdf=*) echo %PDF-1.4 half > "${word#*=}";; esac; done\nexit 9\n')
+    crashed.chmod(0o755)
+    (tmp_path / "page.pdf").write_text("of last time")
+    monkeypatch.setattr(pdf.shutil, "which", lambda name: str(crashed))
+    with pytest.raises(pdf.NoBrowser, match="crashed did not print: it ended with 9; open"):
+        pdf.write(page, tmp_path / "page.pdf")
+    assert (tmp_path / "page.pdf").read_text() == "of last time" and len(list(tmp_path.iterdir())) == 2

@@ -45,3 +45,11 @@ def test_a_long_table_is_cut_and_says_so(tmp_path):
 
 def test_an_empty_table_says_so(tmp_path):
     assert shown(tmp_path, {"file": [], "problem": []}).note == "no rows"
+
+
+def test_only_what_is_written_as_a_number_is_one(tmp_path):
+    for texts in (["1_2", "3"], ["nan", "1"], ["\N{ARABIC-INDIC DIGIT ONE}", "1"], ["0x1", "1"], ["1e", "2"], [" 1", "2"]):
+        html = shown(tmp_path, {"id": texts}).html
+        assert "number" not in html and f"<td>{texts[0]}</td>" in html, texts
+    html = shown(tmp_path, {"x": ["1e-7", "-.5", "+2.", "inf"]}).html
+    assert [cell for cell in ("1.0e-07", "-0.500", "2.000", "inf") if f'<td class="number">{cell}</td>' not in html] == []
