@@ -10,7 +10,8 @@ from typing import Any
 
 from lesionkit import sources
 from lesionkit.data import mapping
-from lesionkit.study import HOW, Study
+from lesionkit.settings import HOW
+from lesionkit.study import Study
 from lesionkit.workbook.artifacts import SEES_IMAGES
 from lesionkit.workbook.hashes import Hashes, short_hash
 

@@ -18,11 +18,11 @@ from explain.saved import photographs, saved_run
 from PIL import Image, ImageOps
 from workbook.tried import SIZES, evaluated
 
-from lesionkit.data.pixels import decode
+from lesionkit.data.decoding import decode
 from lesionkit.data.records import CLASSES
 from lesionkit.evidence import scaling
 from lesionkit.learning import conversion, inference
-from lesionkit.study import SEVEN
+from lesionkit.settings import SEVEN
 from lesionkit.workbook import describing, explaining, exporting
 from lesionkit.workbook.artifacts import MissingInput, Run
 
