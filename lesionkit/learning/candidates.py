@@ -22,7 +22,7 @@ def fit_and_score(
 
     "candidates": predictions of the validation, test and external images, as model `name`; "shifted": of the validation images
     under each shift (`shifted.under_shifts`). Their attrs hold `made_from`, and `cost`: epochs that were run, seconds in all.
-    Tables that lie in `kept`/<kind>/<name>.parquet, of the same pixels, split, settings and code, are returned without a
+    Tables that lie in `kept/KIND/NAME.parquet`, of the same pixels, split, settings and code, are returned without a
     training: the weights need not be kept. images: the folder that the paths of `index` (image_id, path) are below.
     """
     rows = split[split["split"].isin(("val", "test", "external"))]

@@ -1,0 +1,78 @@
+"""What is decided from shifted validation: by hand where answers can be foreseen."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from lesionkit.data.records import CLASSES
+from lesionkit.evidence import predictions, robustness
+
+N = 140
+
+
+def answers(skill: float, name: str, split: str = "val", seed: int = 0) -> pd.DataFrame:
+    """Predictions of a model that knows the truth as far as `skill` says."""
+    y = np.arange(N) % 7
+    p = np.exp(np.random.default_rng(seed).normal(size=(N, 7)) + skill * np.eye(7)[y])
+    ids = [f"{split}_{i}" for i in range(N)]
+    rows = pd.DataFrame({"image_id": ids, "lesion_id": ids, "group_id": ids, "dataset": "ham10000", "split": split, "dx": np.take(CLASSES, y)})
+    return predictions.build(rows, (p / p.sum(1, keepdims=True)).astype(np.float32), name)
+
+
+SKILLS = {"baseline": {"none": 2.5, "frame": 1.0, "blur": 1.0}, "helps": {"none": 2.5, "frame": 2.5, "blur": 2.0},
+          "same": {"none": 2.5, "frame": 1.0, "blur": 1.0}, "costs": {"none": 0.5, "frame": 2.5, "blur": 2.0}}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def replicates():
+    shifted = pd.concat([answers(skill, model).assign(shift=shift) for model, skills in SKILLS.items() for shift, skill in skills.items()])
+    return robustness.shifted_replicates(shifted, count=400)
+
+
+def auc(table):
+    y, p = predictions.targets(table), predictions.probabilities(table)
+    return np.mean([roc_auc_score(y == k, p[:, k]) for k in range(7)])
+
+
+def test_robustness_is_the_mean_over_the_shifts_of_the_macro_auc(replicates):
+    proxy = robustness.mean_over_shifts(replicates)
+    expected = np.mean([auc(answers(SKILLS["helps"][shift], "helps")) for shift in ("frame", "blur")])
+    assert proxy.of("helps", "robustness")[0] == pytest.approx(expected, abs=1e-6)
+    assert proxy.of("helps", "validation")[0] == pytest.approx(auc(answers(2.5, "helps")), abs=1e-6)
+
+
+def test_what_helps_is_kept_and_what_does_nothing_or_costs_validation_is_not(replicates):
+    decided = robustness.decide(robustness.mean_over_shifts(replicates), "baseline").set_index("model")
+    assert decided["kept"].to_dict() == {"baseline": False, "helps": True, "same": False, "costs": False}
+    assert decided.loc["same", "robustness_difference"] == 0 and decided.loc["costs", "robustness_low"] > 0
+    assert decided.loc["helps", "robustness_p_holm"] >= decided.loc["helps", "robustness_p"]
+    assert decided.loc["costs", "validation_high"] < 0
+
+
+def test_by_shift_holds_every_pair_and_the_baselines_value(replicates):
+    table = robustness.by_shift(replicates, "baseline")
+    assert len(table) == 4 * 3 and table["shift"].unique().tolist() == ["none", "frame", "blur"]
+    row = table[(table["model"] == "helps") & (table["shift"] == "frame")].iloc[0]
+    assert row["difference"] == pytest.approx(auc(answers(2.5, "x")) - auc(answers(1.0, "x")), abs=1e-6) and row["low"] > 0
+    assert (table[table["model"] == "baseline"]["difference"] == 0).all()
+
+
+def test_gains_are_differences_on_the_same_images_inside_and_outside():
+    tables = pd.concat([answers(skill, name, split) for name, skills in {"baseline": (2, 1), "better": (2, 2)}.items()
+                        for split, skill in zip(("test", "external"), skills)])  # fmt: skip
+    gained = robustness.gains(tables, "baseline", count=400)
+    assert len(gained) == 2 * 2 * len(robustness.CLAIMED)
+    better = gained[gained["model"] == "better"].set_index(["split", "metric"])
+    assert (better.loc["test", "difference"] == 0).all() and (better.loc["external", "low"] > 0).all()
+    assert (better.loc["external", "p_holm"] >= better.loc["external", "p"]).all()
+
+
+def test_a_proxy_that_tells_the_order_correlates_fully_and_one_that_does_not_is_told():
+    decided = pd.DataFrame({"model": list("abcdef"), "robustness": range(6), "validation": [3, 1, 4, 1.5, 5, 2]})
+    gained = pd.DataFrame({"model": list("abcdef"), "split": "external", "metric": "macro_auc", "value": np.linspace(0.6, 0.8, 6)})
+    found = robustness.foretold(decided, gained, ["macro_auc"]).set_index("by")
+    assert found.loc["robustness", "correlation"] == pytest.approx(1) and found.loc["robustness", "p"] == pytest.approx(2 / 720)
+    assert abs(found.loc["validation", "correlation"]) < 0.6 and found.loc["validation", "p"] > 0.2
+    few = robustness.foretold(decided.head(2), gained, ["macro_auc"])
+    assert few["correlation"].isna().all() and (few["n"] == 2).all()
