@@ -45,6 +45,11 @@ def fit_and_score(
     return found
 
 
+def joined(found: Mapping[str, Mapping[str, pd.DataFrame]], kind: str) -> pd.DataFrame:
+    """The tables of one of KINDS of all candidates, one below the other."""
+    return pd.concat([tables[kind] for tables in found.values()], ignore_index=True) if found else pd.DataFrame()
+
+
 def costs(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """A row a candidate: model, epochs, seconds of training, relative (to the first). tables: as of `fit_and_score`, by name."""
     found = pd.DataFrame([{"model": name, **table.attrs["cost"]} for name, table in tables.items()], columns=["model", "epochs", "seconds"])
