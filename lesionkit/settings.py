@@ -81,7 +81,7 @@ class Study:
     blur: float = 0.0  # share of images that are blurred
     discs: float = 0.0  # share of images put in the black frame of a dermatoscope
 
-    tta: int = 1  # views averaged at inference: 1, or the 8 dihedral ones
+    tta: int = 1  # views averaged at inference: 1, the 8 dihedral ones, or 16: these, and the same of the centre, larger
 
     # evidence
     folds: int = 0  # 3 or more: each backbone is also trained once a fold of training and validation; 0 is off
@@ -133,7 +133,7 @@ CHOICES = {
     "policy": ("trivial", "rand", ""),
     "schedule": ("one_cycle", "plateau"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
-    "tta": (1, 8),
+    "tta": (1, 8, 16),
     "tracking": ("tensorboard", "wandb", "mlflow", "trackio", ""),
     "cams": ("gradcam", "gradcam++", "layercam", "hirescam", "eigencam", "scorecam"),  # any of them
 }

@@ -25,19 +25,19 @@ def scored(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The table of predictions of `rows`, with energy; and the eight views of those in test, one row a view.
 
-    model, config: as of `inference.load`. rows: image_id, lesion_id, group_id, dataset, dx, split. views: 1 or 8, what
+    model, config: as of `inference.load`. rows: image_id, lesion_id, group_id, dataset, dx, split. views: 1, 8 or 16, what
     the predictions are averaged over. The second table: DESCRIBED, version ("view0" to "view7"; "view0" is the image
     as it is), p_akiec … p_vasc. No view of an image is computed twice.
     """
     test = (rows["split"] == "test").to_numpy()
     logits = [
         inference.logits_of_rows(model, config, pixels, rows.loc[part, "image_id"], count)
-        for part, count in ((test, VIEWS), (~test, views))
+        for part, count in ((test, max(VIEWS, views)), (~test, views))
     ]
     place = np.argsort(np.concatenate([np.flatnonzero(test), np.flatnonzero(~test)]))  # back into the order of rows
     whole = np.concatenate([one[:views] for one in logits], axis=1)[:, place]  # (views, n, 7)
     table = as_table(rows, whole, config["backbone"])
-    return table, _by_view(table[test], logits[0])
+    return table, _by_view(table[test], logits[0][:VIEWS])
 
 
 def unframed(

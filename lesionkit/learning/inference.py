@@ -26,6 +26,7 @@ from lesionkit.learning.machine import default_device, keep_memory, threads
 
 DRAWING = {torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.erfinv_,
            nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_}  # fmt: skip
+ZOOM = 0.75  # of the side: the larger view of 16
 CHUNK = 512  # images read from the store, or decoded, at a time
 Member = tuple[nn.Module, dict[str, Any], int]  # a model, its config, and how many views it averages
 
@@ -99,7 +100,7 @@ def logits_of_members(members: Sequence[Member], images: np.ndarray, batch_size:
 def predict_logits(
     model: nn.Module, config: dict[str, Any], images: np.ndarray, views: int = 1, batch_size: int = 64
 ) -> np.ndarray:
-    """Logits (views, n, 7), float64, of uint8 images (n, size, size, 3) in 1 or 8 dihedral views; the first is the image."""
+    """Logits (views, n, 7), float64, of uint8 images (n, size, size, 3) in 1, 8 or 16 views (`dihedral_views`); the first is the image."""
     return logits_of_members([(model, config, views)], images, batch_size)[0]
 
 
@@ -120,16 +121,27 @@ def energy(logits: np.ndarray) -> np.ndarray:
 def predict(
     model: nn.Module, config: dict[str, Any], images: np.ndarray, views: int = 1, batch_size: int = 64
 ) -> np.ndarray:
-    """Probabilities (n, 7), float32, of uint8 images (n, size, size, 3), averaged over 1 or 8 dihedral `views`."""
+    """Probabilities (n, 7), float32, of uint8 images (n, size, size, 3), averaged over 1, 8 or 16 `views`."""
     return averaged(predict_logits(model, config, images, views, batch_size))
 
 
 def dihedral_views(x: torch.Tensor, count: int) -> list[torch.Tensor]:
-    """The batch (n, 3, size, size) itself, or its eight dihedral views."""
+    """The batch (n, 3, size, size) itself, its eight dihedral views, or these and, with 16, those of its centre.
+
+    The centre is ZOOM of the side, brought back to the size.
+    """
     if count == 1:
         return [x]
     turned = [x.rot90(k, (2, 3)) for k in range(4)]
-    return turned + [view.flip(3) for view in turned]
+    turned += [view.flip(3) for view in turned]
+    return turned if count == 8 else turned + dihedral_views(_centre(x), 8)
+
+
+def _centre(x: torch.Tensor) -> torch.Tensor:
+    size = x.shape[-1]
+    cut = round(size * (1 - ZOOM) / 2)
+    part = x[:, :, cut : size - cut, cut : size - cut]
+    return nn.functional.interpolate(part, size=(size, size), mode="bilinear", align_corners=False)
 
 
 def _turned(x: torch.Tensor, count: int) -> torch.Tensor:
