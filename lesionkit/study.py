@@ -99,7 +99,8 @@ def _build(name: str, values: dict) -> Study:
     for name, table in study.candidate.items():
         fixed = sorted(set(table) & (set(FIXED) - {"fit", "frame"}))
         if fixed or name == "baseline":
-            raise StudyError(f"candidate.{name}: " + (f"{fixed[0]} holds for the whole study" if fixed else "the name of what has no change"))
+            why = f"{fixed[0]} holds for the whole study" if fixed else "is the name of what has no change; choose another"
+            raise StudyError(f"candidate.{name}: {why}")
         for key, value in table.items():
             _checked(key, value)
     for settings in (study, *map(study.for_backbone, study.backbone), *map(study.as_candidate, study.candidate)):

@@ -170,3 +170,19 @@ def test_every_setting_that_is_a_path_is_a_place():
     lines = [line.split(":")[0].strip() for line in Path(known.__file__).read_text(encoding="utf-8").splitlines()
              if re.match(r'    \w+: str = ".*(folder|path|table|\.toml|looks)', line)]  # fmt: skip
     assert set(lines) | {"weights"} == set(PLACES)
+
+
+def test_a_candidate_is_the_first_backbone_with_its_changes_alone():
+    study = load("demo", ["candidate.slow.lr=1e-5", "backbone.baseline_cnn.epochs=7"])
+    one, baseline = study.as_candidate("slow"), study.as_candidate("baseline")
+    assert one.backbones == ("baseline_cnn",) and (one.lr, one.epochs) == (1e-5, 7) and not one.candidate and not one.backbone
+    assert dataclasses.replace(one, lr=baseline.lr) == baseline and baseline.lr == study.for_backbone("baseline_cnn").lr
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ("candidate.baseline.lr=1e-3", "candidate.baseline: is the name of what has no change"),
+    ("candidate.x.seed=1", "candidate.x: seed holds for the whole study"), ("candidate.x.lr=9", "lr = 9.0: between"),
+])  # fmt: skip
+def test_a_candidate_that_cannot_be_is_said(change, message):
+    with pytest.raises(StudyError, match=re.escape(message)):
+        load("demo", [change])

@@ -39,7 +39,8 @@ def read(
     A pixel is lesion where the resampled mask is at least half, and the bars of "pad" are not. A mask that is not found
     is False all over.
     `boxes`: of each image, what `frames.boxes` leaves of it (default: all). An id may end in `_downsampled`; its mask
-    does not. `workers` threads decode (default: one a core). Raises UnreadableImage for a file that is no image, ValueError for an unknown fit.
+    does not. `workers` threads decode (default: one a core). Raises UnreadableImage for a file that is no image,
+    ValueError for an unknown fit.
     """
     decoding.check(fit)
     files = [Path(folder) / f"{image_id.removesuffix('_downsampled')}_segmentation.png" for image_id in image_ids]

@@ -40,7 +40,9 @@ class Pixels:
 
     @classmethod
     def open(cls, folder: Path, size: int, *how: str) -> "Pixels":
-        """The store that build() left in `folder`; size and `how` (fit, frame, colours) as there. Its size and a sample of its content are checked.
+        """The store that build() left in `folder`; size and `how` (fit, frame, colours) as there.
+
+        Its size and a sample of its content are checked.
 
         Raises FileNotFoundError where there is none, ValueError where it is damaged.
         """

@@ -14,12 +14,21 @@ from PIL import Image, ImageFilter
 from lesionkit.data import phantom_artefacts
 
 SEVERITIES = (1, 2, 3)
+TOGETHER = 3  # shifts of an image in `several`
 Shift = Callable[[Image.Image, int, np.random.Generator], Image.Image]
 
 
 def shifted(image: Image.Image, name: str, severity: int, rng: np.random.Generator) -> Image.Image:
     """A square RGB image under the shift `name` of SHIFTS at a severity of SEVERITIES; same size. The image is left as it is."""
     return SHIFTS[name](image, severity, rng)
+
+
+def several(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """A square RGB image under TOGETHER shifts that chance has chosen, each of any severity: an archive differs in several ways at once."""
+    chosen = rng.choice(len(SHIFTS), TOGETHER, replace=False)
+    for at in sorted(chosen):
+        image = shifted(image, list(SHIFTS)[at], int(rng.choice(SEVERITIES)), rng)
+    return image
 
 
 def colour_cast(image: Image.Image, severity: int, rng: np.random.Generator) -> Image.Image:
@@ -97,9 +106,9 @@ def ruler(image: Image.Image, severity: int, rng: np.random.Generator) -> Image.
     return image
 
 
-SHIFTS: dict[str, Shift] = {
-    "colour cast": colour_cast, "exposure": exposure, "frame": frame, "zoom in": zoom_in, "zoom out": zoom_out,
-    "off centre": off_centre, "blur": blur, "jpeg": jpeg, "hair": hair, "ruler": ruler,
+SHIFTS: dict[str, Shift] = {  # from the skin to the file
+    "hair": hair, "ruler": ruler, "zoom in": zoom_in, "zoom out": zoom_out, "off centre": off_centre,
+    "colour cast": colour_cast, "exposure": exposure, "frame": frame, "blur": blur, "jpeg": jpeg,
 }  # fmt: skip
 
 

@@ -1,8 +1,9 @@
 """Which changes of a training hold on archives that nobody has looked at: chosen by a proxy, then held against the truth.
 
-The proxy is validation under shifts (`lesionkit.data.shifts`): a model's robustness is the mean, over the shifts, of its
-macro AUC on the shifted validation images. A change is kept where its robustness is above the baseline's and validation as it
-is does not fall; test and external images have no say. Intervals resample lesions, all candidates share the resamples.
+The proxy is validation under shifts (`lesionkit.data.shifts`): a model's robustness is its macro AUC on validation images
+that are shifted in several ways at once, as archives differ, averaged over three draws of these ways. A change is kept where
+its robustness is above the baseline's and validation as it is does not fall; test and external images have no say. Intervals
+resample lesions, and all candidates share the resamples.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from lesionkit.evidence.resampling import Replicates
 SCORE = "macro_auc"
 CLAIMED = ("macro_auc", "macro_f1", "melanoma_auc")  # of which inside and outside are compared
 CLEAN = "none"  # the name of no shift
+SEVERAL = ("several 1", "several 2", "several 3")  # draws of several shifts at once
 
 
 def shifted_replicates(shifted: pd.DataFrame, count: int = 2000, seed: int = 0) -> dict[str, Replicates]:
@@ -43,9 +45,9 @@ def by_shift(replicates: Mapping[str, Replicates], baseline: str) -> pd.DataFram
     return table.reindex(columns=["shift", "model", "value", "difference", "low", "high", "note"])
 
 
-def mean_over_shifts(replicates: Mapping[str, Replicates]) -> Replicates:
-    """The candidates' SCORE averaged over all shifts but CLEAN, as one metric, `robustness`, beside that of CLEAN, `validation`."""
-    clean, shifts = replicates[CLEAN], [r for name, r in replicates.items() if name != CLEAN]
+def proxy_of(replicates: Mapping[str, Replicates]) -> Replicates:
+    """The candidates' SCORE averaged over SEVERAL, as one metric, `robustness`, beside that of CLEAN, `validation`."""
+    clean, shifts = replicates[CLEAN], [replicates[name] for name in SEVERAL]
     at = clean.metrics.index(SCORE)
     point = np.stack([np.mean([r.point[:, at] for r in shifts], axis=0), clean.point[:, at]], 1)
     values = np.stack([np.mean([r.values[:, :, at] for r in shifts], axis=0), clean.values[:, :, at]], 2)
@@ -57,7 +59,7 @@ def decide(proxy: Replicates, baseline: str) -> pd.DataFrame:
     """A row a candidate: robustness and validation, each with its difference to the baseline, interval and p, and `kept`.
 
     kept: the robustness is above the baseline's at 5 %, corrected over the candidates (Holm), and validation is not below it,
-    its interval reaching zero or lying above. proxy: of `mean_over_shifts`.
+    its interval reaching zero or lying above. proxy: of `proxy_of`.
     """
     others = [model for model in proxy.models if model != baseline]
     found = comparisons.differences(proxy, [(model, baseline) for model in others], proxy.metrics)

@@ -128,8 +128,8 @@ class Journal(Callback):
         if self.best_epoch() == self.epoch:
             kept = self.average.average.module if self.average else self.model
             save(self.best, lambda path: save_file(_contiguous(kept), path))
-        state = {"average": self.average and self.average.state(), "fingerprint": self.fingerprint, "chosen": self.chosen, "history": self.history,
-                 "model": self.model.state_dict(), "optimiser": _plain(self.opt.opt.state_dict())}  # fmt: skip
+        state = {"average": self.average and self.average.state(), "fingerprint": self.fingerprint, "chosen": self.chosen,
+                 "history": self.history, "model": self.model.state_dict(), "optimiser": _plain(self.opt.opt.state_dict())}  # fmt: skip
         save(self.last, lambda path: torch.save(state, path))
 
 

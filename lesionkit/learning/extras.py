@@ -45,8 +45,9 @@ def unframed(
 ) -> pd.DataFrame:
     """The table of predictions, with energy, of images cropped to the inside of their black frame.
 
-    rows: as for `scored`, those with a frame; files: the image file of each. No row, or a study that crops the frame anyway, gives a table without rows. The
-    crop also shows the lesion larger, so that its effect is of both. Raises UnreadableImage for a file that is none.
+    rows: as for `scored`, those with a frame; files: the image file of each. No row, or a study that crops the frame
+    anyway, gives a table without rows. The crop also shows the lesion larger, so that its effect is of both. Raises
+    UnreadableImage for a file that is none.
     """
     seen = Input.of(config["study"])
     if rows.empty or seen.frame == "crop":

@@ -69,7 +69,7 @@ def plot_proxy(decided: pd.DataFrame, gained: pd.DataFrame, *, ax: Axes | None =
         x, y = row["robustness"], outside[row["model"]]
         ax.scatter(x, y, s=46, facecolor=OUTSIDE if row["kept"] else "white", edgecolor=OUTSIDE, linewidths=1.4, zorder=3)
         ax.annotate(row["model"], (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8)
-    ax.set(xlabel="robustness: macro AUC on validation, mean over shifts", ylabel=f"{metric_label(SCORE)}, external")
+    ax.set(xlabel="robustness: macro AUC on validation under several shifts", ylabel=f"{metric_label(SCORE)}, external")
     ax.margins(x=0.15, y=0.1)
     ax.grid(True)
     return ax

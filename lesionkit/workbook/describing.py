@@ -107,7 +107,9 @@ def _snippet(about: dict[str, Any]) -> str:
     seen = [Input.of(one["input"]) for one in about["members"].values()]
     fit, plain = seen[0].fit, all(one.frame == one.colours == "keep" for one in seen)  # one fit, the study's
     opened = f"from PIL import Image{', ImageOps' * (fit != 'squash')}" if plain else "from lesionkit.data.decoding import Input, decode"
-    image = f"np.asarray({SQUARE[fit]})".replace("side", 'member["input"]["size"]') if plain else 'decode("IMAGE.jpg", *Input.of(member["input"]))'
+    image = 'decode("IMAGE.jpg", *Input.of(member["input"]))'
+    if plain:
+        image = f"np.asarray({SQUARE[fit]})".replace("side", 'member["input"]["size"]')
     return f"""```python
 import json
 import numpy as np

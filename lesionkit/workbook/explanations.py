@@ -180,7 +180,9 @@ def regions_of(run: Run, sample: pd.DataFrame, member: Member) -> dict[str, np.n
     Photographs too small for guesses have the border alone.
     """
     n, size = member.images.shape[:2]
-    drawn = regions.read_artefacts(run.data, sample["image_id"], size, run.study.fit, boxes(run, sample["image_id"])) if run.study.synthetic else None
+    drawn, ids = None, sample["image_id"]
+    if run.study.synthetic:
+        drawn = regions.read_artefacts(run.data, ids, size, run.study.fit, boxes(run, ids))
     if drawn is None:
         drawn = regions.detected(member.images) if size >= regions.LEAST else {}
     return {"border": regions.border(n, size)} | drawn

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lesionkit.data.shifts import SEVERITIES, SHIFTS, shifted
+from lesionkit.data import shifts
+from lesionkit.data.shifts import SEVERITIES, SHIFTS, several, shifted
 
 SIDE = 96
 
@@ -70,3 +71,15 @@ def test_what_is_drawn_is_thin_and_dark(name):
     found, (_, before) = under(name, 2), picture()
     changed = np.abs(found - before).max(2) > 30
     assert 0.005 < changed.mean() < 0.35 and (found - before)[changed].mean() < -30
+
+
+def test_several_are_three_different_ones_from_the_skin_to_the_file(monkeypatch):
+    seen = []
+    monkeypatch.setattr(shifts, "shifted", lambda image, name, severity, rng: seen.append((name, severity)) or image)
+    for seed in range(60):
+        several(picture()[0], np.random.default_rng(seed))
+    order = list(SHIFTS)
+    for three in zip(*[iter(seen)] * 3):
+        places = [order.index(name) for name, _ in three]
+        assert places == sorted(set(places))
+    assert {name for name, _ in seen} == set(SHIFTS) and {level for _, level in seen} == set(SEVERITIES)

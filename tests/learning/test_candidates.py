@@ -9,7 +9,7 @@ from toys import study
 
 from lesionkit.data import phantoms, pixels, readers
 from lesionkit.data.shifts import SHIFTS
-from lesionkit.evidence.robustness import CLEAN
+from lesionkit.evidence.robustness import CLEAN, SEVERAL
 from lesionkit.learning import candidates, training
 
 SMALL = study(size=32, epochs=1, backbones=("baseline_cnn",), candidate={"zoom": {"crop": 0.3}, "inside": {"frame": "crop"}})
@@ -60,7 +60,7 @@ def test_tables_that_are_kept_save_the_training_and_others_do_not(place, tmp_pat
 def test_every_image_is_under_every_shift_once_and_the_severities_are_shared(place, tmp_path):
     one, other = (asked(place, name, tmp_path / name)["shifted"] for name in ("baseline", "inside"))
     val = place[2][place[2]["split"] == "val"]
-    assert set(one["shift"]) == {CLEAN, *SHIFTS} and (one.groupby("shift").size() == len(val)).all()
+    assert set(one["shift"]) == {CLEAN, *SHIFTS, *SEVERAL} and (one.groupby("shift").size() == len(val)).all()
     assert (one["severity"] == other["severity"]).all() and set(one["severity"]) == {0, 1, 2, 3}
-    assert (one["severity"] == 0).eq(one["shift"] == CLEAN).all() and set(one["split"]) == {"val"}
+    assert (one["severity"] == 0).eq(~one["shift"].isin(SHIFTS)).all() and set(one["split"]) == {"val"}
     assert set(one["model"]) == {"baseline"} and set(other["model"]) == {"inside"}
