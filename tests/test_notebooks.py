@@ -39,6 +39,10 @@ masks = "masks"
 
 [backbone.baseline_cnn]
 folds = 3
+
+[candidate.no_frame]
+frame = "crop"
+discs = 0.5
 """
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from lesionkit import REPOSITORY, study
+from lesionkit import REPOSITORY
+from lesionkit.settings import SEVEN
 from lesionkit.workbook import hosts
 
 PROJECT = Path(__file__).parents[1]
@@ -165,7 +166,7 @@ def test_a_pip_that_fails_stops_the_notebook(bare, tmp_path):
 def test_the_guide_names_what_is_there():
     wheels, weights, *_ = re.findall(r"```python\n(.*?)```", GUIDE, re.S)
     assert f'"git+{REPOSITORY}"' in wheels and all(f'"{name}"' in SETUP.source and f'"{name}"' in wheels for name in THEIRS)
-    assert [f'"{name}"' in weights for name in study.SEVEN] == [name != "baseline_cnn" for name in study.SEVEN]
+    assert [f'"{name}"' in weights for name in SEVEN] == [name != "baseline_cnn" for name in SEVEN]
     code = "".join((PROJECT / "lesionkit" / "workbook" / name).read_text() for name in ("artifacts.py", "hosts.py"))
     assert all(line in GUIDE and line in code for line in ("needs a folder of images", "No GPU, so training is slow", hosts.OUTLINES))
 

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from lesionkit import settings as known
 from lesionkit import study as studies
 from lesionkit.learning import training
-from lesionkit.study import HOW, Study, StudyError, load
+from lesionkit.settings import HOW, PLACES, SEVEN, public
+from lesionkit.study import Study, StudyError, load
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def test_every_study_that_ships_loads(name):
 
 def test_the_studies_differ_as_they_say():
     assert {"demo", "full", "isic84", "paper"} <= set(studies.available())
-    assert all(set(studies.SEVEN) <= set(load(name).backbones) for name in ("demo", "full", "isic84", "paper"))
+    assert all(set(SEVEN) <= set(load(name).backbones) for name in ("demo", "full", "isic84", "paper"))
     paper, full = load("paper"), load("full")
     assert paper.split == "image_leaky" and full.split == "lesion" and paper.weights == "imagenet"
     assert dataclasses.replace(full, name="paper", title=paper.title, split="image_leaky") == paper
@@ -157,14 +159,30 @@ def test_the_table_of_own_images_lies_in_a_folder_of_its_own(place):
     ("derm7pt", "derm7pt"), ("/home/anna/nets", "…/nets"), ("../../anna/nets", "…/nets"), ("anna/own.csv", "…/own.csv"),
     ("~/nets", "…/nets"), (r"C:\anna\nets", "…/nets"), (r"\\server\share\nets", "…/nets"),
 ])  # fmt: skip
-@pytest.mark.parametrize("key", studies.PLACES)
+@pytest.mark.parametrize("key", PLACES)
 def test_of_a_place_only_its_name_is_public(key, value, left):
     settings = dataclasses.asdict(Study(name="a/b", backbone={"resnet50": {key: value, "lr": 0.1}}, **{key: value}))
-    assert studies.public(settings) == settings | {key: left, "backbone": {"resnet50": {key: left, "lr": 0.1}}}
+    assert public(settings) == settings | {key: left, "backbone": {"resnet50": {key: left, "lr": 0.1}}}
 
 
 def test_every_setting_that_is_a_path_is_a_place():
     """The fields of `Study` whose comment or values speak of a folder, a path, a table or a file."""
-    lines = [line.split(":")[0].strip() for line in Path(studies.__file__).read_text(encoding="utf-8").splitlines()
+    lines = [line.split(":")[0].strip() for line in Path(known.__file__).read_text(encoding="utf-8").splitlines()
              if re.match(r'    \w+: str = ".*(folder|path|table|\.toml|looks)', line)]  # fmt: skip
-    assert set(lines) | {"weights"} == set(studies.PLACES)
+    assert set(lines) | {"weights"} == set(PLACES)
+
+
+def test_a_candidate_is_the_first_backbone_with_its_changes_alone():
+    study = load("demo", ["candidate.slow.lr=1e-5", "backbone.baseline_cnn.epochs=7"])
+    one, baseline = study.as_candidate("slow"), study.as_candidate("baseline")
+    assert one.backbones == ("baseline_cnn",) and (one.lr, one.epochs) == (1e-5, 7) and not one.candidate and not one.backbone
+    assert dataclasses.replace(one, lr=baseline.lr) == baseline and baseline.lr == study.for_backbone("baseline_cnn").lr
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ("candidate.baseline.lr=1e-3", "candidate.baseline: is the name of what has no change"),
+    ("candidate.x.seed=1", "candidate.x: seed holds for the whole study"), ("candidate.x.lr=9", "lr = 9.0: between"),
+])  # fmt: skip
+def test_a_candidate_that_cannot_be_is_said(change, message):
+    with pytest.raises(StudyError, match=re.escape(message)):
+        load("demo", [change])

@@ -16,7 +16,8 @@ from lesionkit.bench.clock import Stopwatch, Way, in_turns, now, peak_mb, timed
 from lesionkit.data import pixels as store
 from lesionkit.data.records import CLASSES
 from lesionkit.learning import backbones, inference, machine, networks, precision, training
-from lesionkit.learning.batches import PlainBatches, normalise, to_float
+from lesionkit.learning.augmentation import normalise, to_float
+from lesionkit.learning.batches import PlainBatches
 from lesionkit.learning.callbacks import Journal
 from lesionkit.learning.progress import Progress
 from lesionkit.study import Study
@@ -35,7 +36,7 @@ class Program:
         self.index = pd.read_csv(job["index"])
         self.config = {"normalisation": backbones.normalisation(self.name), "study": asdict(study)}
         started = now(device)
-        self.pixels = store.build(self.index, Path(job["files"]), Path(job["store"]), study.size, study.fit)
+        self.pixels = store.build(self.index, Path(job["files"]), Path(job["store"]), *store.Input.of(study))
         self.learner, _ = training.prepare(self.name, self.pixels, self._table(), study, device)
         self.batch = next(iter(self.learner.dls.train))  # (B, 3, size, size), (B, 7)
         self.first_batch_seconds = now(device) - started

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from lesionkit.data import phantoms, pixels
+from lesionkit.data import decoding, phantoms, pixels
 
 FRAME, QUALITY = (600, 450), 95  # of HAM10000's frames; its own files are larger, about 270 KB
 NOISE = 6.3  # grey levels: with it a file of quality 95 has about 110 KB
@@ -53,7 +53,7 @@ def decode_rates(index: pd.DataFrame, root: Path, store: Path, size: int, rounds
     paths, rates = [root / path for path in index["path"]], []
     for i in range(rounds):
         folder = store.with_name(f"{store.name}{i}") if i else store
-        ours = _seconds(lambda: _each(paths, lambda path: pixels.decode(path, size, "squash")))
+        ours = _seconds(lambda: _each(paths, lambda path: decoding.decode(path, size, "squash")))
         pil = _seconds(lambda: _each(paths, lambda path: _opened_and_resized(path, size)))
         built = _seconds(lambda folder=folder: pixels.build(index, root, folder, size, "squash"))
         rates.append(len(paths) / np.array([ours, pil, built]))

@@ -21,7 +21,7 @@ import pandas as pd
 from lesionkit.bench import files
 from lesionkit.learning import backbones
 from lesionkit.machine import processor
-from lesionkit.study import RANGES
+from lesionkit.settings import RANGES
 
 PRECISIONS = ("auto", "fp32", "bf16")
 BOUND_CPU, BOUND_GPU = 0.95, 0.90  # from this share of the bare model's rate on, the model is the bound

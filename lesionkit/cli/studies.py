@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lesionkit.cli.shared import BAD_USAGE, FAILED, AsJson, Data, Out, Set, StudyName, stop
-from lesionkit.study import SEVEN
+from lesionkit.settings import SEVEN
 
 Only = Annotated[
     list[str], typer.Option("--only", metavar="STEP …", help="Only these: numbers (03) or names as in status.")

@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from lesionkit.data import own
+from lesionkit.data.decoding import UnreadableImage, decode
 from lesionkit.data.listing import list_folder
-from lesionkit.data.pixels import UNREADABLE, UnreadableImage, decode
+from lesionkit.data.pixels import UNREADABLE
 from lesionkit.data.readers import Reading, recognise
 from lesionkit.data.records import DATASETS, TEXT, DataError, problem_table
 

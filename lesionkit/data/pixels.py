@@ -6,9 +6,8 @@ the same to a model wherever it meets it.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,89 +15,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from filelock import FileLock
-from PIL import Image
 
 from lesionkit.data import store
+from lesionkit.data.decoding import REMEDY, Input, UnreadableImage, decode
 from lesionkit.data.records import PROBLEM_COLUMNS, problem_table
 
-FITS = ("squash", "pad", "crop")
 UNREADABLE = "unreadable image"  # a problem
-REMEDY = "fetch the file again, or remove it together with its row"
 _DECODER = 2  # raise it whenever decode() yields other pixels: stores made before are then rebuilt
 _CHUNK = 4 * store.BLOCK  # images decoded between two writes: the most that an interruption loses
-
-
-class UnreadableImage(OSError):
-    """An image file that is missing, truncated or no image; the message names the file."""
-
-
-def decode(path: Path, size: int, fit: str) -> np.ndarray:
-    """An image file as uint8 RGB of shape (size, size, 3).
-
-    `fit` brings a frame that is not square to a square: "squash" changes the aspect, "pad" adds black bars
-    (black as a dermatoscope's own frame), "crop" keeps the central square. Resampling is always bilinear
-    with antialiasing. EXIF orientation is ignored, as torchvision and fastai do: a lesion has no upright
-    position, and lesion masks lie on the stored raster. Transparent pixels become black. A JPEG file is
-    decoded at once at the smallest of 1/1, 1/2, 1/4 and 1/8 that the resampling need not enlarge: on average
-    less than one grey level from the full decoding. Raises UnreadableImage, also for a truncated file.
-    """
-    check_fit(fit)
-    with opened(path) as image:
-        drafted = image.draft(None, _inside(*image.size, size) if fit == "pad" else (size, size))
-        extent = drafted[1][2:] if drafted else None  # 450 rows at 1/4 lie in 113, but are 112.5
-        return to_square(to_rgb(image), size, fit, extent)
-
-
-def check_fit(fit: str) -> None:
-    """Raises ValueError for a `fit` that is none."""
-    if fit not in FITS:
-        raise ValueError(f"fit must be one of {', '.join(FITS)}, not {fit!r}")
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
-    """The image file, open; what fails within the `with` is raised as UnreadableImage."""
-    try:
-        with Image.open(path) as image:
-            yield image
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise UnreadableImage(f"{path}: unreadable image ({error}); {REMEDY}") from error
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """The image in 8-bit RGB; transparent pixels become black."""
-    if image.mode.startswith("I"):  # 16-bit grey, which convert() would clip at 255
-        image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-    return image.convert("RGB")
-
-
-def to_square(image: Image.Image, size: int, fit: str, extent: tuple[float, float] | None = None) -> np.ndarray:
-    """An RGB image as uint8 (size, size, 3); `fit` as in `decode`.
-
-    `extent` is the width and height of the picture in it, from the upper left, in pixels (default: all of it).
-    """
-    width, height = extent or image.size
-    side, left, top = min(width, height), 0.0, 0.0
-    if fit == "crop":
-        left, top = (width - side) / 2, (height - side) / 2
-        width = height = side
-    target = _inside(width, height, size) if fit == "pad" else (size, size)
-    box = (left, top, left + width, top + height)
-    resized = image.resize(target, Image.Resampling.BILINEAR, box=box, reducing_gap=3)
-    if target == (size, size):
-        return np.asarray(resized)
-    square = Image.new("RGB", (size, size), "black")
-    square.paste(resized, (round((size - target[0]) / 2), round((size - target[1]) / 2)))
-    return np.asarray(square)
-
-
-def _inside(width: float, height: float, size: int) -> tuple[int, int]:
-    """Width and height of a frame of this aspect that just fits into a square of side `size`."""
-    longer = max(width, height)
-    return max(round(width / longer * size), 1), max(round(height / longer * size), 1)
 
 
 @dataclass(frozen=True)
@@ -115,12 +39,14 @@ class Pixels:
     fingerprint: str
 
     @classmethod
-    def open(cls, folder: Path, size: int, fit: str) -> "Pixels":
-        """The store that build() left in `folder`; its size and a sample of its content are checked.
+    def open(cls, folder: Path, size: int, *how: str) -> "Pixels":
+        """The store that build() left in `folder`; size and `how` (fit, frame, colours) as there.
+
+        Its size and a sample of its content are checked.
 
         Raises FileNotFoundError where there is none, ValueError where it is damaged.
         """
-        return cls._of(*store.read(store.Files.of(folder, size, fit), size))
+        return cls._of(*store.read(store.Files.of(folder, size, *how), size))
 
     @classmethod
     def _of(cls, images: np.ndarray, sidecar: dict[str, Any]) -> "Pixels":
@@ -145,10 +71,10 @@ class Pixels:
         return store.Rows(self.images, self.rows(image_ids))
 
 
-def build(index: pd.DataFrame, root: Path, folder: Path, size: int, fit: str, workers: int | None = None,
+def build(index: pd.DataFrame, root: Path, folder: Path, size: int, *how: str, workers: int | None = None,
           progress: Callable[[int, int], None] | None = None) -> Pixels:  # fmt: skip
     """Decode the images of `index` (its `image_id` and `path` below `root`) into a store in `folder`, and
-    open it.
+    open it. size and `how` (fit, frame, colours) as for `decode`: `*Input.of(study)`.
 
     A store made of the same files (ids, paths, sizes in bytes, times of change) is reused; any other one of
     this size and fit is replaced, since it is a cache. A build that was stopped goes on where it was. One process
@@ -162,8 +88,9 @@ def build(index: pd.DataFrame, root: Path, folder: Path, size: int, fit: str, wo
     if twice.any():
         raise ValueError(f"image {index.loc[twice, 'image_id'].iloc[0]!r} has several rows; keep one")
     paths = [Path(root) / path for path in index["path"]]
-    files = store.Files.of(folder, size, fit)
-    description = {"size": size, "fit": fit, "sources": _sources(index, paths)}
+    seen = Input(size, *how)
+    files = store.Files.of(folder, *seen)
+    description = {**seen._asdict(), "sources": _sources(index, paths)}
     if (pixels := _reusable(files, description)) is None:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with FileLock(files.lock):
@@ -171,7 +98,7 @@ def build(index: pd.DataFrame, root: Path, folder: Path, size: int, fit: str, wo
                 partial = store.Partial(files, index["image_id"].tolist(), size, description)
                 _fill(partial, index, paths, workers, progress)
                 partial.finish()
-                pixels = Pixels.open(folder, size, fit)
+                pixels = Pixels.open(folder, *seen)
     return pixels
 
 
@@ -203,12 +130,12 @@ def _fill(
     progress: Callable[[int, int], None] | None,
 ) -> None:
     """Decode what is missing in `partial`, a chunk at a time, while the chunk before is being written."""
-    size, fit = partial.description["size"], partial.description["fit"]
+    seen = Input.of(partial.description)
     progress = progress or (lambda done, total: None)
 
     def load(row: int, target: np.ndarray) -> bool:
         try:
-            target[:] = decode(paths[row], size, fit)
+            target[:] = decode(paths[row], *seen)
             return True
         except UnreadableImage:
             return False
@@ -217,7 +144,7 @@ def _fill(
         writing = writer.submit(int)  # nothing yet
         for start in range(partial.done, len(paths), _CHUNK):
             rows = range(start, min(start + _CHUNK, len(paths)))
-            chunk = np.zeros((len(rows), size, size, 3), np.uint8)
+            chunk = np.zeros((len(rows), seen.size, seen.size, 3), np.uint8)
             loaded = pool.map(load, rows, chunk)  # in threads: Pillow works without the GIL
             failures = [_failure(index, row) for row, done in zip(rows, loaded) if not done]
             writing.result()

@@ -31,9 +31,9 @@ class Files(NamedTuple):
     lock: Path
 
     @classmethod
-    def of(cls, folder: Path, size: int, fit: str) -> "Files":
-        """The files of the store of this size and fit in `folder`."""
-        stem = f"{size}px_{fit}"
+    def of(cls, folder: Path, size: int, *how: str) -> "Files":
+        """The files of the store of this size in `folder`; `how`: fit, frame, colours, of which "keep" is not said."""
+        stem = "_".join([f"{size}px", *(word for word in how if word != "keep")])
         names = f"{stem}.npy", f"{stem}.json", f"{stem}.partial", f"{stem}.partial.log", f".{stem}.lock"
         return cls(*(Path(folder) / name for name in names))
 

@@ -19,8 +19,8 @@ from scipy.special import softmax
 from torch import Tensor, nn
 
 from lesionkit.explain.layers import as_found, as_grid, cam_layer, on_image, recorded
+from lesionkit.learning.augmentation import normalise, to_float
 from lesionkit.learning.backbones import backbone
-from lesionkit.learning.batches import normalise, to_float
 from lesionkit.learning.machine import threads
 
 FLAT = 1e-5  # a range below this share of the highest value is rounding, not contrast

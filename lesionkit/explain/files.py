@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lesionkit.data.pixels import decode
+from lesionkit.data.decoding import Input, decode
 from lesionkit.explain.ensembles import disagreement
 from lesionkit.explain.members import Member, member_maps
 from lesionkit.learning import inference
@@ -34,21 +34,21 @@ def explained(loaded: Mapping[str, inference.Member], files: Sequence[Path], tar
     largest = max(config["study"]["size"] for _, config, _ in loaded.values())
     for start in range(0, len(files), CHUNK):
         part = slice(start, start + CHUNK)
-        seen: dict[tuple[int, str], np.ndarray] = {}
+        seen: dict[Input, np.ndarray] = {}
         members = {}
         for name, (model, config, _) in loaded.items():
-            key = config["study"]["size"], config["study"]["fit"]
+            key = Input.of(config["study"])
             if key not in seen:
-                seen[key] = _decoded(files[part], *key)
+                seen[key] = _decoded(files[part], key)
             members[name] = Member(name, model, config, seen[key])
         maps = member_maps(members, targets[part], largest, method)
         apart = disagreement(np.stack([maps[name] for name in members]))
-        shown = next(images for (size, _), images in seen.items() if size == largest)
+        shown = next(images for how, images in seen.items() if how.size == largest)
         for i, image in enumerate(shown):
             yield Explanation(image, {name: values[i] for name, values in maps.items()}, apart[i])
 
 
-def _decoded(files: Sequence[Path], size: int, fit: str) -> np.ndarray:
+def _decoded(files: Sequence[Path], seen: Input) -> np.ndarray:
     """The files as uint8 (n, size, size, 3), decoded by a thread a core: Pillow works without the GIL."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return np.stack(list(pool.map(lambda file: decode(file, size, fit), files)))
+        return np.stack(list(pool.map(lambda file: decode(file, *seen), files)))

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lesionkit.explain.layers import as_found
 from lesionkit.learning import networks
-from lesionkit.learning.batches import normalise, to_float
+from lesionkit.learning.augmentation import normalise, to_float
 
 MOST_FITTED = 64  # images that batch statistics are taken from
 ASLEEP = 1e-3  # of a scale: what a branch says is lost beside what goes past it

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from lesionkit.data import frames, pixels
+from lesionkit.data import decoding, frames
+from lesionkit.data.field import Shares, part
 from lesionkit.data.phantom_photographs import ARTEFACTS
 
 LEAST = 64  # px: below, a hair is no line and detectors see nothing
@@ -32,12 +33,14 @@ INK, CORE = 25, 75  # grey levels by which green or blue is above red: of ink, a
 CENTRE = 0.4  # half frames: nothing that reaches so near to the centre is ink, since lesions may be blue
 
 
-def read_artefacts(root: Path, image_ids: Sequence[str], size: int, fit: str) -> dict[str, np.ndarray] | None:
+def read_artefacts(
+    root: Path, image_ids: Sequence[str], size: int, fit: str, boxes: Sequence[Shares | None] | None = None
+) -> dict[str, np.ndarray] | None:  # fmt: skip
     """Exact masks of artefacts: each kind of ARTEFACTS -> bool (n, size, size), in the order of `image_ids`.
 
     root: the folder of the images; masks lie in `artefacts/<kind>/ISIC_#######_segmentation.png`. An image without such a
-    file has no such artefact; None where there is no folder artefacts. Frames become squares as in `pixels.decode`. A
-    pixel is of an artefact that covers a fifth of it: a hair seldom covers more. Raises UnreadableImage for a file that
+    file has no such artefact; None where there is no folder artefacts. Frames become squares as in `decoding.decode`;
+    `boxes` as in `masks.read`. A pixel is of an artefact that covers a fifth of it: a hair seldom covers more. Raises UnreadableImage for a file that
     is no image.
     """
     folder = Path(root) / "artefacts"
@@ -45,11 +48,11 @@ def read_artefacts(root: Path, image_ids: Sequence[str], size: int, fit: str) ->
         return None
     found = {kind: np.zeros((len(image_ids), size, size), bool) for kind in ARTEFACTS}
     for kind, parts in found.items():
-        for mask, image_id in zip(parts, image_ids, strict=True):
+        for mask, image_id, box in zip(parts, image_ids, boxes or [None] * len(image_ids), strict=True):
             file = folder / kind / f"{image_id.removesuffix('_downsampled')}_segmentation.png"
             if file.is_file():
-                with pixels.opened(file) as image:
-                    mask[:] = pixels.to_square(pixels.to_rgb(image), size, fit)[..., 0] >= TOUCHED
+                with decoding.opened(file) as image:
+                    mask[:] = decoding.to_square(part(decoding.to_rgb(image), box), size, fit)[..., 0] >= TOUCHED
     return found
 
 

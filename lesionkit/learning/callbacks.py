@@ -15,6 +15,7 @@ from sklearn import metrics as sk
 from torch import nn
 
 from lesionkit.learning import distributed
+from lesionkit.learning.averaging import Averaging
 from lesionkit.study import Study
 
 PLATEAU_RATE = 0.3  # the plateau schedule multiplies the rate by this
@@ -67,6 +68,7 @@ class Journal(Callback):
         self.history: list[dict[str, Any]] = []
         self.logits: list[torch.Tensor] = []
         self.last, self.best = folder / "last.pt", folder / "best.safetensors"
+        self.average: Averaging | None = None  # whose weights are kept, where a study averages them
         self.chosen: dict[str, str] = {}  # what was found at the start and holds to the end: weights, precision
 
     def checkpoint(self, device: str) -> dict[str, Any] | None:
@@ -80,6 +82,8 @@ class Journal(Callback):
         """Load a checkpoint; returns the epoch to go on with."""
         learner.model.load_state_dict(state["model"])
         learner.opt.opt.load_state_dict(state["optimiser"])
+        if self.average:
+            self.average.load(state["average"])
         self.history = state["history"]
         return len(self.history)
 
@@ -122,9 +126,10 @@ class Journal(Callback):
     def _save(self) -> None:
         """The weights if they are the best so far, and a checkpoint."""
         if self.best_epoch() == self.epoch:
-            save(self.best, lambda path: save_file(_contiguous(self.model), path))
-        state = {"fingerprint": self.fingerprint, "chosen": self.chosen, "history": self.history,
-                 "model": self.model.state_dict(), "optimiser": _plain(self.opt.opt.state_dict())}  # fmt: skip
+            kept = self.average.average.module if self.average else self.model
+            save(self.best, lambda path: save_file(_contiguous(kept), path))
+        state = {"average": self.average and self.average.state(), "fingerprint": self.fingerprint, "chosen": self.chosen,
+                 "history": self.history, "model": self.model.state_dict(), "optimiser": _plain(self.opt.opt.state_dict())}  # fmt: skip
         save(self.last, lambda path: torch.save(state, path))
 
 

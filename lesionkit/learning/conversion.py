@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lesionkit.data.records import CLASSES
-from lesionkit.learning.batches import normalise, to_float
+from lesionkit.learning.augmentation import normalise, to_float
 from lesionkit.learning.inference import Member, averaged, dihedral_views, logits_of_members
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from lesionkit.data.frames import decode_cropped
+from lesionkit.data.decoding import Input, decode
 from lesionkit.data.pixels import Pixels
 from lesionkit.evidence import predictions
 from lesionkit.learning import inference
@@ -25,19 +25,19 @@ def scored(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The table of predictions of `rows`, with energy; and the eight views of those in test, one row a view.
 
-    model, config: as of `inference.load`. rows: image_id, lesion_id, group_id, dataset, dx, split. views: 1 or 8, what
+    model, config: as of `inference.load`. rows: image_id, lesion_id, group_id, dataset, dx, split. views: 1, 8 or 16, what
     the predictions are averaged over. The second table: DESCRIBED, version ("view0" to "view7"; "view0" is the image
     as it is), p_akiec … p_vasc. No view of an image is computed twice.
     """
     test = (rows["split"] == "test").to_numpy()
     logits = [
         inference.logits_of_rows(model, config, pixels, rows.loc[part, "image_id"], count)
-        for part, count in ((test, VIEWS), (~test, views))
+        for part, count in ((test, max(VIEWS, views)), (~test, views))
     ]
     place = np.argsort(np.concatenate([np.flatnonzero(test), np.flatnonzero(~test)]))  # back into the order of rows
     whole = np.concatenate([one[:views] for one in logits], axis=1)[:, place]  # (views, n, 7)
     table = as_table(rows, whole, config["backbone"])
-    return table, _by_view(table[test], logits[0])
+    return table, _by_view(table[test], logits[0][:VIEWS])
 
 
 def unframed(
@@ -45,15 +45,15 @@ def unframed(
 ) -> pd.DataFrame:
     """The table of predictions, with energy, of images cropped to the inside of their black frame.
 
-    rows: as for `scored`, those with a frame; files: the image file of each. No row gives a table without rows. The
-    crop also shows the lesion larger, so that its effect is of both. Raises UnreadableImage for a file that is none.
+    rows: as for `scored`, those with a frame; files: the image file of each. No row, or a study that crops the frame
+    anyway, gives a table without rows. The crop also shows the lesion larger, so that its effect is of both. Raises
+    UnreadableImage for a file that is none.
     """
-    if rows.empty:
+    seen = Input.of(config["study"])
+    if rows.empty or seen.frame == "crop":
         return pd.DataFrame(columns=[*predictions.COLUMNS, *predictions.OPTIONAL])
-    study = config["study"]
-
     def logits(chunk: Sequence[Path]) -> np.ndarray:
-        images = list(pool.map(lambda file: decode_cropped(file, study["size"], study["fit"]), chunk))
+        images = list(pool.map(lambda file: decode(file, *seen._replace(frame="crop")), chunk))
         return inference.predict_logits(model, config, np.stack(images), views)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -16,14 +16,17 @@ from scipy.special import logsumexp, softmax
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from lesionkit.data.pixels import Pixels, UnreadableImage, decode
+from lesionkit.data.decoding import Input, UnreadableImage, decode
+from lesionkit.data.pixels import Pixels
 from lesionkit.data.records import CLASSES
 from lesionkit.learning import exported, networks
-from lesionkit.learning.batches import ahead, normalise, to_float
+from lesionkit.learning.augmentation import normalise, to_float
+from lesionkit.learning.batches import ahead
 from lesionkit.learning.machine import default_device, keep_memory, threads
 
 DRAWING = {torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.erfinv_,
            nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_}  # fmt: skip
+ZOOM = 0.75  # of the side: the larger view of 16
 CHUNK = 512  # images read from the store, or decoded, at a time
 Member = tuple[nn.Module, dict[str, Any], int]  # a model, its config, and how many views it averages
 
@@ -97,7 +100,7 @@ def logits_of_members(members: Sequence[Member], images: np.ndarray, batch_size:
 def predict_logits(
     model: nn.Module, config: dict[str, Any], images: np.ndarray, views: int = 1, batch_size: int = 64
 ) -> np.ndarray:
-    """Logits (views, n, 7), float64, of uint8 images (n, size, size, 3) in 1 or 8 dihedral views; the first is the image."""
+    """Logits (views, n, 7), float64, of uint8 images (n, size, size, 3) in 1, 8 or 16 views (`dihedral_views`); the first is the image."""
     return logits_of_members([(model, config, views)], images, batch_size)[0]
 
 
@@ -118,16 +121,27 @@ def energy(logits: np.ndarray) -> np.ndarray:
 def predict(
     model: nn.Module, config: dict[str, Any], images: np.ndarray, views: int = 1, batch_size: int = 64
 ) -> np.ndarray:
-    """Probabilities (n, 7), float32, of uint8 images (n, size, size, 3), averaged over 1 or 8 dihedral `views`."""
+    """Probabilities (n, 7), float32, of uint8 images (n, size, size, 3), averaged over 1, 8 or 16 `views`."""
     return averaged(predict_logits(model, config, images, views, batch_size))
 
 
 def dihedral_views(x: torch.Tensor, count: int) -> list[torch.Tensor]:
-    """The batch (n, 3, size, size) itself, or its eight dihedral views."""
+    """The batch (n, 3, size, size) itself, its eight dihedral views, or these and, with 16, those of its centre.
+
+    The centre is ZOOM of the side, brought back to the size.
+    """
     if count == 1:
         return [x]
     turned = [x.rot90(k, (2, 3)) for k in range(4)]
-    return turned + [view.flip(3) for view in turned]
+    turned += [view.flip(3) for view in turned]
+    return turned if count == 8 else turned + dihedral_views(_centre(x), 8)
+
+
+def _centre(x: torch.Tensor) -> torch.Tensor:
+    size = x.shape[-1]
+    cut = round(size * (1 - ZOOM) / 2)
+    part = x[:, :, cut : size - cut, cut : size - cut]
+    return nn.functional.interpolate(part, size=(size, size), mode="bilinear", align_corners=False)
 
 
 def _turned(x: torch.Tensor, count: int) -> torch.Tensor:
@@ -188,7 +202,7 @@ def _predict_chunk(members: Mapping[str, Member], files: Sequence[Path], errors:
     probabilities = {}
     for key in dict.fromkeys(_seen_at(member) for member in members.values()):
         names = [name for name, member in members.items() if _seen_at(member) == key]
-        logits = logits_of_members([members[name] for name in names], _decoded(files, *key, errors))
+        logits = logits_of_members([members[name] for name in names], _decoded(files, key, errors))
         probabilities |= {name: averaged(one) for name, one in zip(names, logits)}
     probabilities = {name: probabilities[name] for name in members}
     probabilities["ensemble"] = np.mean(list(probabilities.values()), axis=0)
@@ -197,24 +211,24 @@ def _predict_chunk(members: Mapping[str, Member], files: Sequence[Path], errors:
     return table.sort_index(kind="stable").reset_index(drop=True)
 
 
-def _seen_at(member: Member) -> tuple[int, str]:
-    """The size and the fit of the images that a member sees."""
-    return member[1]["study"]["size"], member[1]["study"]["fit"]
+def _seen_at(member: Member) -> Input:
+    """How images become what a member sees."""
+    return Input.of(member[1]["study"])
 
 
-def _decoded(files: Sequence[Path], size: int, fit: str, errors: dict[Path, UnreadableImage]) -> np.ndarray:
+def _decoded(files: Sequence[Path], seen: Input, errors: dict[Path, UnreadableImage]) -> np.ndarray:
     """The readable files as uint8 (n, size, size, 3), decoded by a thread a core; adds the others to `errors`."""
 
     def one(file: Path) -> np.ndarray | None:
         try:
-            return decode(file, size, fit)
+            return decode(file, *seen)
         except UnreadableImage as error:
             errors[file] = error
             return None
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         images = [image for image in pool.map(one, files) if image is not None]
-    return np.stack(images) if images else np.zeros((0, size, size, 3), np.uint8)
+    return np.stack(images) if images else np.zeros((0, seen.size, seen.size, 3), np.uint8)
 
 
 def _study(run: Path) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from typing import Any
 from fastai.callback.core import Callback
 from filelock import FileLock
 
-from lesionkit.study import Study, public
+from lesionkit.settings import public
+from lesionkit.study import Study
 
 PROJECT = "lesionkit"  # project, or experiment, at the tracker
 REMEMBERED = "tracked.json"  # in the folder of a model while it trains: the tracker's own name of the run, and what it knows

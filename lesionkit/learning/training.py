@@ -26,20 +26,23 @@ from lesionkit import sources
 from lesionkit.data.pixels import Pixels
 from lesionkit.data.records import CLASSES
 from lesionkit.learning import backbones, distributed, machine, networks, precision
-from lesionkit.learning.batches import Augmentation, PlainBatches, TrainingBatches
+from lesionkit.learning.augmentation import Augmentation
+from lesionkit.learning.averaging import Averaging
+from lesionkit.learning.batches import PlainBatches, TrainingBatches
 from lesionkit.learning.callbacks import Epochs, Journal, save
+from lesionkit.learning.losses import AdjustedCrossEntropy
 from lesionkit.learning.progress import Progress
 from lesionkit.study import Study
 
-DEPTH_RATE = 0.3  # pretrained weights: the lower half learns at 0.3² of the rate of the head, the upper at 0.3
-TRAINED_BY = ("training.py", "callbacks.py", "batches.py", "baseline.py", "networks.py", "precision.py")
+TRAINED_BY = ("training.py", "averaging.py", "augmentation.py", "callbacks.py", "batches.py", "disturbing.py", "losses.py", "mixing.py",
+              "baseline.py", "networks.py", "precision.py")
 # a change of these makes trained models stale
 
 # The fields of a study that decide the weights; a change of another one trains nothing anew.
 SETTINGS = (
-    "seed", "size", "fit", "epochs", "batch_size", "lr", "weight_decay", "drop_rate", "drop_path_rate",
+    "seed", "size", "fit", "frame", "colours", "epochs", "batch_size", "lr", "weight_decay", "drop_rate", "drop_path_rate",
     "label_smoothing", "mixup", "balance", "schedule", "frozen_epochs", "patience", "precision", "flips", "rotation", "crop", "colour",
-    "processes",
+    "cutmix", "adjust", "average", "depth_rate", "oklab", "policy", "fourier", "hair", "blur", "discs", "processes",
 )  # fmt: skip
 
 
@@ -84,6 +87,7 @@ def _fit(name: str, pixels: Pixels, table: pd.DataFrame, study: Study, journal: 
     learner, used = prepare(name, pixels, table, study, device, before and before["chosen"]["weights"])
     chosen = before["chosen"]["precision"] if before else distributed.agreed(_precision(learner, study, device))
     journal.chosen = {"weights": used, "precision": chosen}
+    journal.average = Averaging(learner.model, study.average) if study.average else None
     start = journal.resume(learner, before) if before else 0
     if study.compile:
         learner.model.compile()
@@ -116,9 +120,8 @@ def _loaders(name: str, pixels: Pixels, table: pd.DataFrame, study: Study, devic
     common = {"batch_size": study.batch_size, "mean": mean, "std": std, "device": device, "share": distributed.inside()}
     rows = {part: pixels.rows(group["image_id"]) for part, group in table.groupby("split")}
     y = {part: targets(group) for part, group in table.groupby("split")}
-    how = Augmentation(study.flips, study.rotation, study.crop, study.colour)
-    train = TrainingBatches(pixels.images, rows["train"], y["train"], size=study.size, augmentation=how, balance=study.balance,
-                            mixup=study.mixup, seed=study.seed, **common)  # fmt: skip
+    train = TrainingBatches(pixels.images, rows["train"], y["train"], size=study.size, augmentation=Augmentation.of(study),
+                            balance=study.balance, mixup=study.mixup, cutmix=study.cutmix, seed=study.seed, **common)  # fmt: skip
     valid = PlainBatches(pixels.images, rows["val"], y["val"], **common)
     return DataLoaders(train, valid, device=torch.device(device))
 
@@ -129,7 +132,7 @@ def targets(table: pd.DataFrame) -> np.ndarray:
 
 
 def _learner(model: nn.Module, loaders: DataLoaders, study: Study, pretrained: bool) -> Learner:
-    loss = nn.CrossEntropyLoss(label_smoothing=study.label_smoothing)
+    loss = AdjustedCrossEntropy(loaders.train.y, study.adjust, study.label_smoothing)
     optimiser = partial(OptimWrapper, opt=partial(torch.optim.AdamW, fused=True))
     groups = partial(_decay_groups, pretrained=pretrained)
     learner = Learner(
@@ -152,9 +155,9 @@ def train(learner: Learner, study: Study, journal: Journal, start: int, others: 
     if start >= study.epochs or journal.stale_for() >= study.patience:
         return  # stopped after its last epoch, before it was written up
     depth = len(learner.opt.param_lists) // 2
-    rates = np.array([study.lr * DEPTH_RATE ** (depth - 1 - i // 2) for i in range(2 * depth)])
+    rates = np.array([study.lr * study.depth_rate ** (depth - 1 - i // 2) for i in range(2 * depth)])
     decay = [study.weight_decay if i % 2 == 0 else 0.0 for i in range(2 * depth)]
-    callbacks: list[Callback] = [Epochs(study, rates, journal), journal, *others]
+    callbacks: list[Callback] = [Epochs(study, rates, journal), journal, *filter(None, [journal.average]), *others]
     if study.schedule == "one_cycle":  # fastai's own, with the rates of our groups
         callbacks.append(ParamScheduler({"lr": combined_cos(0.25, rates / 25, rates, rates / 1e5)}))
     try:

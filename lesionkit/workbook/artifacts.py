@@ -23,7 +23,7 @@ from lesionkit.workbook.manifest import file_hash, update_manifest
 from lesionkit.writing import write_atomically
 
 IDS = ("image_id", "lesion_id", "group_id", "source_dx")  # text, also where they look like numbers
-SEES_IMAGES = ("01", "02", "05")  # numbers of notebooks
+SEES_IMAGES = ("01", "02", "05", "07")  # numbers of notebooks
 NOTE_WIDTH = 110  # characters of a line below a figure
 KNOWN = "data.txt"  # in a run's folder: where its images were last time; stays on this machine
 

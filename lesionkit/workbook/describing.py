@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from lesionkit.data.decoding import Input
 from lesionkit.data.records import CLASS_NAMES
 from lesionkit.learning.exported import FORMAT, sha256, sha256_of
 from lesionkit.learning.inference import Member
@@ -56,8 +57,8 @@ def member(name: str, member: Member) -> dict[str, Any]:
     """What a member sees, and how many views of it it averages."""
     _, config, views = member
     mean, std = config["normalisation"]
-    seen = {"size": config["study"]["size"], "fit": config["study"]["fit"], "resampling": "bilinear, antialiased",
-            "colours": "RGB", "scaled_to": [0, 1], "mean": list(mean), "std": list(std)}  # fmt: skip
+    seen = {**Input.of(config["study"])._asdict(), "resampling": "bilinear, antialiased",
+            "channels": "RGB", "scaled_to": [0, 1], "mean": list(mean), "std": list(std)}  # fmt: skip
     return {"weights": f"models/{name}/weights.safetensors", "input": seen, "views": views}
 
 
@@ -87,7 +88,7 @@ def _use(about: dict[str, Any]) -> str:
         _decisions(about["ensemble"]),
     ]  # fmt: skip
     if all("onnx" in one for one in about["members"].values()):
-        lines += ["Without lesionkit or PyTorch, from the ONNX files, which take 8-bit RGB as it is:", _snippet(about)]
+        lines += ["Without PyTorch, from the ONNX files, which take 8-bit RGB as it is:", _snippet(about)]
     return "\n\n".join(lines) + "\n"
 
 
@@ -103,19 +104,22 @@ def _decisions(ensemble: dict[str, Any]) -> str:
 
 
 def _snippet(about: dict[str, Any]) -> str:
-    fit = next(iter(about["members"].values()))["input"]["fit"]  # the study's, of all members
+    seen = [Input.of(one["input"]) for one in about["members"].values()]
+    fit, plain = seen[0].fit, all(one.frame == one.colours == "keep" for one in seen)  # one fit, the study's
+    opened = f"from PIL import Image{', ImageOps' * (fit != 'squash')}" if plain else "from lesionkit.data.decoding import Input, decode"
+    image = 'decode("IMAGE.jpg", *Input.of(member["input"]))'
+    if plain:
+        image = f"np.asarray({SQUARE[fit]})".replace("side", 'member["input"]["size"]')
     return f"""```python
 import json
 import numpy as np
 import onnxruntime
-from PIL import Image{", ImageOps" * (fit != "squash")}
+{opened}
 
 about = json.load(open("lesionkit.json", encoding="utf-8"))
-image = Image.open("IMAGE.jpg").convert("RGB")
-probabilities = []
+{'image = Image.open("IMAGE.jpg").convert("RGB")' + chr(10) if plain else ""}probabilities = []
 for member in about["members"].values():
-    side = member["input"]["size"]
-    pixels = np.asarray({SQUARE[fit]})
+    pixels = {image}
     session = onnxruntime.InferenceSession(member["onnx"]["file"])
     probabilities.append(session.run(None, {{"images": pixels[None]}})[0][0])
 print(dict(zip(about["classes"], np.mean(probabilities, axis=0))))

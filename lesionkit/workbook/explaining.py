@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from lesionkit.data.pixels import UnreadableImage
+from lesionkit.data.decoding import UnreadableImage
 from lesionkit.data.records import CLASSES
 from lesionkit.evidence.predictions import probabilities
 from lesionkit.explain.cams import METHODS

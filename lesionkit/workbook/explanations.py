@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from lesionkit.data import masks, pixels
+from lesionkit.data import decoding, frames, masks, pixels
+from lesionkit.data.field import Shares
 from lesionkit.data.pixels import Pixels
 from lesionkit.data.records import CLASSES
 from lesionkit.evidence import means, predictions
@@ -24,16 +26,16 @@ TWINS = 3  # random networks that a model's maps are held against: one alone may
 LOCALISED = 4  # times the study's `scored` images a class: a map is one pass an image, and curves are tens
 
 
-def store(run: Run, size: int, fit: str) -> Pixels:
-    """The decoded pixels of all images of a run at a size."""
-    return pixels.build(run.index(), run.data, run.path("cache"), size, fit)
+def store(run: Run, settings: Any) -> Pixels:
+    """The decoded pixels of all images of a run, as a study or a model's settings have them."""
+    return pixels.build(run.index(), run.data, run.path("cache"), *decoding.Input.of(settings))
 
 
 def open_members(run: Run, image_ids: Sequence[str]) -> dict[str, Member]:
     """The run's trained backbones with these images. Raises MissingInput for one that is not trained yet."""
     folders = {name: run.input(f"02_train_backbone with backbone={name}", "models", name, "config.json").parent
                for name in run.study.backbones}  # fmt: skip
-    return members.open_members(folders, lambda config: store(run, config["study"]["size"], config["study"]["fit"]), image_ids)
+    return members.open_members(folders, lambda config: store(run, config["study"]), image_ids)
 
 
 def outlines(run: Run, image_ids: Sequence[str], size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -41,7 +43,15 @@ def outlines(run: Run, image_ids: Sequence[str], size: int) -> tuple[np.ndarray,
     folder = masks.folder_of(run.data, run.study.masks)
     if folder is None:
         return np.zeros((len(image_ids), size, size), bool), np.zeros(len(image_ids), bool)
-    return masks.read(folder, image_ids, size, run.study.fit)
+    return masks.read(folder, image_ids, size, run.study.fit, boxes(run, image_ids))
+
+
+def boxes(run: Run, image_ids: Sequence[str]) -> list[Shares] | None:
+    """What is left of each image where the study crops the black frame away; None where it does not."""
+    if run.study.frame == "keep":
+        return None
+    paths = run.index().set_index("image_id").loc[list(image_ids), "path"]
+    return frames.boxes([run.data / path for path in paths])
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,7 @@ class Gallery:
         """The maps of the images of `seen`, by the first of the study's `cams`. scored: predictions, the ensemble's too."""
         opened, size = open_members(run, seen["image_id"]), run.study.size
         maps = members.member_maps(opened, pd.Index(CLASSES).get_indexer(seen["call"]), size, run.study.cams[0])
-        pictures = np.asarray(store(run, size, run.study.fit).of(seen["image_id"])[:])
+        pictures = np.asarray(store(run, run.study).of(seen["image_id"])[:])
         calls = {name: dict(zip(rows["image_id"], np.take(CLASSES, predictions.probabilities(rows).argmax(1))))
                  for name, rows in scored.groupby("model")}  # fmt: skip
         of_ensemble = scored[scored["model"] == ENSEMBLE].set_index("image_id").loc[seen["image_id"]]
@@ -170,7 +180,9 @@ def regions_of(run: Run, sample: pd.DataFrame, member: Member) -> dict[str, np.n
     Photographs too small for guesses have the border alone.
     """
     n, size = member.images.shape[:2]
-    drawn = regions.read_artefacts(run.data, sample["image_id"], size, run.study.fit) if run.study.synthetic else None
+    drawn, ids = None, sample["image_id"]
+    if run.study.synthetic:
+        drawn = regions.read_artefacts(run.data, ids, size, run.study.fit, boxes(run, ids))
     if drawn is None:
         drawn = regions.detected(member.images) if size >= regions.LEAST else {}
     return {"border": regions.border(n, size)} | drawn

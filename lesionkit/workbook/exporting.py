@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from lesionkit.data import phantoms
-from lesionkit.data.pixels import decode
+from lesionkit.data.decoding import Input, decode
 from lesionkit.learning import conversion, inference
 from lesionkit.learning.exported import ABOUT, sha256
-from lesionkit.study import public
+from lesionkit.settings import public
 from lesionkit.workbook import belonging, describing
 from lesionkit.workbook.artifacts import Run
 from lesionkit.workbook.caveats import with_note
@@ -107,7 +107,7 @@ def _as_onnx(name: str, member: inference.Member, folder: Path, files: Sequence[
     file.parent.mkdir(exist_ok=True)
     conversion.to_onnx(name, member, file)
     settings = member[1]["study"]
-    images = np.stack([decode(path, settings["size"], settings["fit"]) for path in files])
+    images = np.stack([decode(path, *Input.of(settings)) for path in files])
     return {
         "file": file.relative_to(folder).as_posix(),
         "opset": conversion.OPSET,

@@ -33,7 +33,7 @@ def main(given: str) -> None:
     fold, backbone, study = (settings.pop(key) for key in ("fold", "backbone", "study"))
     run = Run.open(study, f"{TEMPLATE}train_backbone", **settings, suffix=backbone)
     own = run.study.for_backbone(backbone)
-    store = pixels.build(run.index(), run.data, run.path("cache"), own.size, own.fit)
+    store = pixels.build(run.index(), run.data, run.path("cache"), *pixels.Input.of(own))
     folded.train_fold(backbone, store, run.split(), run.study, run.path("models", backbone), fold)
 
 

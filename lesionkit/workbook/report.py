@@ -17,7 +17,8 @@ from markupsafe import Markup
 from PIL import Image
 
 import lesionkit
-from lesionkit.study import Study, public
+from lesionkit.settings import public
+from lesionkit.study import Study
 from lesionkit.workbook import provenance
 from lesionkit.workbook.caveats import caveat
 from lesionkit.workbook.manifest import file_hash, read_manifest, update_manifest

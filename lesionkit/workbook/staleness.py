@@ -10,7 +10,8 @@ from typing import Any
 
 from lesionkit import sources
 from lesionkit.data import mapping
-from lesionkit.study import HOW, Study
+from lesionkit.settings import HOW
+from lesionkit.study import Study
 from lesionkit.workbook.artifacts import SEES_IMAGES
 from lesionkit.workbook.hashes import Hashes, short_hash
 
@@ -18,6 +19,7 @@ from lesionkit.workbook.hashes import Hashes, short_hash
 READS = {
     "01": (),
     "02": ("splits/*.csv",),
+    "07": ("splits/*.csv",),
     "05": ("splits/*.csv", "predictions/{backbone}.parquet", "models/{backbone}/config.json"),
     "06": ("tables/0[1-5]*_*.csv", "tables/0[1-5]*_*.md"),
 }
@@ -177,7 +179,7 @@ def _parameters(step: Step, study: Study) -> dict[str, Any]:
     settings = asdict(study.for_backbone(step.backbone) if step.backbone else study)
     if step.number == "01":
         return {key: value for key, value in settings.items() if key in DATA_SETTINGS}
-    left_out = {*HOW, *(OTHERS_SETTINGS if step.backbone else ())}
+    left_out = {*HOW, *(OTHERS_SETTINGS if step.backbone else ()), *(("candidate",) if step.number != "07" else ())}
     tables = {name: {key: value for key, value in own.items() if key not in HOW} for name, own in settings["backbone"].items()}
     return {key: value for key, value in (settings | {"backbone": tables}).items() if key not in left_out}
 

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 import lesionkit
 from lesionkit import study as studies
+from lesionkit.settings import WEIGHTS
 from lesionkit.study import Study, StudyError
 from lesionkit.workbook import energy, provenance, report, staleness
 from lesionkit.workbook.artifacts import images_folder
@@ -218,6 +219,6 @@ def _seen_from(notebooks: Path, item: str) -> str:
     """key=value, where a folder of weights is named as from notebooks/."""
     key, _, value = item.partition("=")
     value = value.strip().strip("'\"")
-    if key.strip().rpartition(".")[2] in studies.WEIGHTS and Path(value).is_dir():
+    if key.strip().rpartition(".")[2] in WEIGHTS and Path(value).is_dir():
         return f"{key}={_relative(value, notebooks)}"
     return item

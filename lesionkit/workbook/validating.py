@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from lesionkit.data import duplicates, frames, own, pixels, readers, splits
+from lesionkit.data.decoding import Input
 from lesionkit.data.files import AMBIGUOUS
 from lesionkit.data.matching import NO_CLASS, NO_IMAGE, SEVERAL_ROWS
 from lesionkit.data.own import NO_LABEL, Own
@@ -62,14 +63,14 @@ def validate(run: Path, images: Path, table: Path, out: Path, mapping: str = "",
     evaluation.claim(out)
     cache = hosts.cache(out)
 
-    def store(size: int, fit: str) -> Pixels:
-        return pixels.build(found.reading.index, images, cache, size, fit)
+    def store(settings: Any) -> Pixels:
+        return pixels.build(found.reading.index, images, cache, *Input.of(settings))
 
-    outside = _apart(trained, found, images, store(trained.study.size, trained.study.fit), cache / "run")
+    outside = _apart(trained, found, images, store(trained.study), cache / "run")
     say(_told(found, outside))
     parts = []
     for name, config in configs.items():
-        seen = store(config["study"]["size"], config["study"]["fit"])
+        seen = store(config["study"])
         parts.append(_answers(trained, name, seen, outside, images, cache / "predictions" / name))
         say(f"predicted by {name}")
     scored, cropped = (pd.concat(tables, ignore_index=True) for tables in zip(*parts))
@@ -115,15 +116,15 @@ def _twins(trained: Run, inside: pd.Series, store: Pixels, readable: pd.Series,
 
 def _pixels_of(trained: Run, image_ids: pd.Series, cache: Path) -> Pixels | None:
     """The pixels of the run's images: from its store, or decoded again where its folder of images is known."""
-    size, fit = trained.study.size, trained.study.fit
+    seen = Input.of(trained.study)
     try:
-        kept = Pixels.open(trained.path("cache"), size, fit)
+        kept = Pixels.open(trained.path("cache"), *seen)
     except (FileNotFoundError, ValueError):
         kept = None
     if trained.data is None or not trained.data.is_dir() or (kept and image_ids.isin(kept.image_ids).all()):
         return kept
     index = trained.index()
-    return pixels.build(index[index["image_id"].isin(image_ids)], trained.data, cache, size, fit)
+    return pixels.build(index[index["image_id"].isin(image_ids)], trained.data, cache, *seen)
 
 
 def _gone(readable: pd.DataFrame, external: pd.DataFrame, twins: pd.DataFrame | None) -> pd.DataFrame:

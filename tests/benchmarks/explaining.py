@@ -19,8 +19,8 @@ from torch import nn
 from lesionkit.bench.clock import now
 from lesionkit.data.records import CLASSES
 from lesionkit.explain.cams import METHODS, cam_maps
+from lesionkit.learning.augmentation import normalise, to_float
 from lesionkit.learning.backbones import BACKBONES, normalisation
-from lesionkit.learning.batches import normalise, to_float
 from lesionkit.learning.machine import default_device, keep_memory
 from lesionkit.learning.networks import build
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lesionkit.data import IMAGES, pixels
+from lesionkit.data import IMAGES, decoding, pixels
 from lesionkit.data.records import CLASSES
 from lesionkit.learning import training
 from lesionkit.learning.callbacks import Journal
@@ -70,17 +70,17 @@ def until_batch(number: int, backbone: str, index: pd.DataFrame, folder: Path, s
 def decodes(index: pd.DataFrame, folder: Path, scratch: Path, size: int, precision: str) -> tuple[Counter, list[float]]:
     """How often each file was decoded while both backbones began to train, and the seconds to each one's first batch."""
     counts: Counter = Counter()
-    original = pixels.decode
+    original = decoding.decode
 
     def counted(path: Path, *more) -> np.ndarray:
         counts[path] += 1
         return original(path, *more)
 
-    pixels.decode = counted
+    decoding.decode = counted
     try:
         return counts, [until_batch(1, name, index, folder, scratch, size, precision) for name in BACKBONES]
     finally:
-        pixels.decode = original
+        decoding.decode = original
 
 
 def memory(index: pd.DataFrame, folder: Path, scratch: Path, size: int, precision: str) -> dict[str, float]:

@@ -5,10 +5,19 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lesionkit.data import phantoms, pixels
-from lesionkit.data.frames import decode_cropped, frame_box, framed, framed_files
+from lesionkit.data import decoding, field, phantoms
+from lesionkit.data.frames import boxes, framed, framed_files
 
 SKIN = (210, 160, 140)
+
+
+def frame_box(image):
+    """The box in whole pixels."""
+    return tuple(round(share * side) for share, side in zip(field.frame_box(image), 2 * image.size))
+
+
+def decode_cropped(path, size, fit):
+    return decoding.decode(path, size, fit, "crop")
 
 
 def disc(size=96, radius=0.8, centre=(0.0, 0.0), width=None, lesion=0.0):
@@ -75,19 +84,19 @@ def test_a_dark_lesion_at_the_edge_shrinks_the_box_little():
 def test_a_cropped_image_is_the_inside_of_the_disc_and_one_without_a_frame_that_of_decode(tmp_path):
     Image.fromarray(disc(200, 0.8)).save(tmp_path / "disc.png")
     Image.fromarray(np.random.default_rng(0).integers(100, 200, (60, 80, 3), np.uint8)).save(tmp_path / "plain.png")
-    for fit in pixels.FITS:
+    for fit in decoding.FITS:
         inside = decode_cropped(tmp_path / "disc.png", 32, fit)
         assert inside.shape == (32, 32, 3) and inside.dtype == np.uint8
         assert (inside == SKIN).all()
         plain = tmp_path / "plain.png"
-        assert (decode_cropped(plain, 32, fit) == pixels.decode(plain, 32, fit)).all()
+        assert (decode_cropped(plain, 32, fit) == decoding.decode(plain, 32, fit)).all()
     assert framed_files([tmp_path / "disc.png", tmp_path / "plain.png"]).tolist() == [True, False]
 
 
 def test_bad_files_and_fits_are_named(tmp_path):
     (tmp_path / "none.jpg").write_bytes(b"no image")
     for read in (lambda path: decode_cropped(path, 32, "squash"), lambda path: framed_files([path])):
-        with pytest.raises(pixels.UnreadableImage, match="none.jpg"):
+        with pytest.raises(decoding.UnreadableImage, match="none.jpg"):
             read(tmp_path / "none.jpg")
     with pytest.raises(ValueError, match="not 'stretch'"):
         decode_cropped(tmp_path / "none.jpg", 32, "stretch")
@@ -102,7 +111,7 @@ def test_phantoms_with_a_disc_are_found_and_cropped(tmp_path):
     assert shares["HAM"] < 0.1 and 0.4 < shares["BCN"] < 0.8  # drawn with probabilities 0.02 and 0.6
     for file in [file for file in files if found[file.stem]][:12]:
         dark = [(image.mean(2)[[0, 0, -1, -1], [0, -1, 0, -1]] < 25).sum()
-                for image in (pixels.decode(file, 48, "squash"), decode_cropped(file, 48, "squash"))]  # fmt: skip
+                for image in (decoding.decode(file, 48, "squash"), decode_cropped(file, 48, "squash"))]  # fmt: skip
         assert dark[0] == 4 and dark[1] <= 1  # black corners before, at most a dark lesion's after
 
 
@@ -113,3 +122,11 @@ def test_real_frames_are_where_the_archive_is_known_for_them(real_data):
     assert 0.1 < found.mean() < 0.25  # 2,846 of 7,773 external images and 266 of HAM10000's 10,015
     images = np.stack([decode_cropped(file, 64, "squash") for file, has in zip(files, found) if has])
     assert framed(images).mean() < 0.05
+
+
+def test_boxes_of_files_are_those_of_the_images(tmp_path):
+    image = Image.fromarray(disc(200, 0.8, width=260))
+    image.save(tmp_path / "disc.png")
+    Image.new("RGB", (50, 40)).save(tmp_path / "plain.png")
+    assert boxes([tmp_path / "disc.png", tmp_path / "plain.png"]) == [field.frame_box(image), (0, 0, 1, 1)]
+    assert field.part(image, None) is image and field.part(image, field.frame_box(image)).size[0] < 260

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from lesionkit.data import pixels
-from lesionkit.data.pixels import FITS, decode
+from lesionkit.data import decoding
+from lesionkit.data.decoding import FITS, decode
 
 
 def photograph(path, width, height, noise):
@@ -58,6 +58,6 @@ def test_a_jpeg_under_twice_the_size_is_decoded_in_full(tmp_path, fit, side):
 )
 def test_a_jpeg_is_decoded_at_the_smallest_scale_that_covers_the_target(tmp_path, monkeypatch, fit, size, expected):
     path, seen = photograph(tmp_path / "a.jpg", 600, 450, 0), []
-    whole = pixels.to_rgb
-    monkeypatch.setattr(pixels, "to_rgb", lambda image: seen.append(image.size) or whole(image))
+    whole = decoding.to_rgb
+    monkeypatch.setattr(decoding, "to_rgb", lambda image: seen.append(image.size) or whole(image))
     assert decode(path, size, fit).shape == (size, size, 3) and seen == [expected]

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy import ndimage
 
 from lesionkit.data import masks, phantoms
-from lesionkit.data.pixels import FITS, UnreadableImage, decode
+from lesionkit.data.decoding import FITS, UnreadableImage, decode
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lesionkit.data.pixels import Pixels, UnreadableImage, build, decode
+from lesionkit.data.decoding import UnreadableImage, decode
+from lesionkit.data.pixels import Pixels, build
 
 RED, BLUE = (200, 0, 0), (0, 0, 200)
 
@@ -151,7 +152,7 @@ def test_no_failures_still_have_the_problem_columns(archive, tmp_path):
 def test_store_is_reused_until_a_file_changes(archive, tmp_path, monkeypatch):
     root, index = archive
     first = build(index, root, tmp_path / "store", 16, "squash")
-    monkeypatch.setattr("lesionkit.data.pixels.decode", None)  # any decoding would fail
+    monkeypatch.setattr("lesionkit.data.decoding.decode", None)  # any decoding would fail
     assert build(index, root, tmp_path / "store", 16, "squash").fingerprint == first.fingerprint
     monkeypatch.undo()
     shutil.copy(root / "i0.jpg", root / "i3.jpg")

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lesionkit.data import pixels, store
+from lesionkit.data import decoding, pixels, store
 
 COUNT, SIZE = 20, 16
 ROW = SIZE * SIZE * 3  # bytes
@@ -43,7 +43,7 @@ def small_blocks(monkeypatch):
 @pytest.fixture
 def decoded(monkeypatch):
     """The names of the files that are decoded, as they are."""
-    names, whole = [], pixels.decode
+    names, whole = [], decoding.decode
     monkeypatch.setattr(pixels, "decode", lambda path, *rest: names.append(path.name) or whole(path, *rest))
     return names
 
@@ -104,7 +104,7 @@ def test_every_moment_of_interruption_ends_in_the_same_store(archive, whole, tmp
 KILLED = """
 import os, signal, sys
 import pandas as pd
-from lesionkit.data import pixels, store
+from lesionkit.data import decoding, pixels, store
 store.BLOCK, pixels._CHUNK = 2, 4
 def kill(done, total):
     if done >= 8:
@@ -227,7 +227,7 @@ def test_a_broken_sidecar_is_damage_too(whole, content):
 
 def test_a_sidecar_without_an_entry_is_damage_and_mended_by_a_build(archive, whole):
     content = json.loads((whole / "16px_squash.json").read_text())
-    for key in content.keys() - {"size", "fit"}:
+    for key in content.keys() - {*decoding.Input._fields}:
         rest = {other: content[other] for other in content if other != key}
         (whole / "16px_squash.json").write_text(json.dumps(rest))
         with pytest.raises(ValueError, match=f"damaged.*{key}"):

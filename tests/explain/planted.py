@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lesionkit.data.records import CLASSES
+from lesionkit.learning.augmentation import normalise, to_float
 from lesionkit.learning.backbones import normalisation
-from lesionkit.learning.batches import normalise, to_float
 from lesionkit.learning.networks import build
 
 PLANTED = CLASSES.index("bkl")

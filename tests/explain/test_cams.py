@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from lesionkit.data.records import CLASSES
 from lesionkit.explain.cams import METHODS, cam_maps, stretched
+from lesionkit.learning.augmentation import normalise, to_float
 from lesionkit.learning.backbones import BACKBONES, Backbone, normalisation
-from lesionkit.learning.batches import normalise, to_float
 from lesionkit.learning.networks import build
 
 ONE_PASS = METHODS[:5]

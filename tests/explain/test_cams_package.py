@@ -10,8 +10,8 @@ from torch import nn
 
 from lesionkit.data.records import CLASSES
 from lesionkit.explain.cams import AGAINST, METHODS, cam_maps, first_component, signs, stretched
+from lesionkit.learning.augmentation import to_float
 from lesionkit.learning.backbones import BACKBONES, Backbone
-from lesionkit.learning.batches import to_float
 
 PACKAGE = {"gradcam": GradCAM, "gradcam++": GradCAMPlusPlus, "layercam": LayerCAM, "hirescam": HiResCAM,
            "scorecam": ScoreCAM}  # fmt: skip

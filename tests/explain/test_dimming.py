@@ -7,7 +7,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputSoftmaxTarget
 from torch import nn
 
 from lesionkit.explain.faithfulness import dimmed, scores
-from lesionkit.learning.batches import normalise, to_float
+from lesionkit.learning.augmentation import normalise, to_float
 
 from .corners import CORNER, MEAN, SIZE, STD, STEPS, corner_map, noise, random_maps, toy
 

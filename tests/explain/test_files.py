@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from explain.saved import photographs, saved_run
 
-from lesionkit.data.pixels import UnreadableImage, decode
+from lesionkit.data.decoding import UnreadableImage, decode
 from lesionkit.explain import files as of_files
 from lesionkit.explain.cams import cam_maps
 from lesionkit.explain.ensembles import disagreement, ensemble_map

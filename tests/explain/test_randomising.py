@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from lesionkit.data.records import CLASSES
 from lesionkit.explain.randomising import layer_groups, randomised, twin
+from lesionkit.learning.augmentation import normalise, to_float
 from lesionkit.learning.backbones import BACKBONES, normalisation
-from lesionkit.learning.batches import normalise, to_float
 from lesionkit.learning.networks import build
 
 SIZE = 64

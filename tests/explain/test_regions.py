@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import binary_dilation
 
-from lesionkit.data import pixels
+from lesionkit.data import decoding
 from lesionkit.data.phantom_drawing import draw_lesion, paint
 from lesionkit.data.phantom_photographs import ARCHIVES, ARTEFACTS, photograph
 from lesionkit.data.records import CLASSES
@@ -68,7 +68,7 @@ def test_masks_are_read_in_order_and_missing_ones_are_empty(tmp_path):
 def test_a_file_that_is_no_mask_is_named(tmp_path):
     (tmp_path / "artefacts" / "ink").mkdir(parents=True)
     (tmp_path / "artefacts" / "ink" / "ISIC_0000001_segmentation.png").write_bytes(b"none")
-    with pytest.raises(pixels.UnreadableImage, match="ISIC_0000001"):
+    with pytest.raises(decoding.UnreadableImage, match="ISIC_0000001"):
         read_artefacts(tmp_path, ["ISIC_0000001"], 40, "squash")
 
 

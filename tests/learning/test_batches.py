@@ -4,11 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from lesionkit.learning.batches import (
+from lesionkit.learning.augmentation import (
     Augmentation,
-    PlainBatches,
-    TrainingBatches,
-    ahead,
     apply_views,
     dihedral,
     draw_views,
@@ -16,9 +13,10 @@ from lesionkit.learning.batches import (
     normalised_colours,
     preview,
     sampling_grid,
-    sampling_weights,
     to_float,
 )  # fmt: skip
+from lesionkit.learning.batches import PlainBatches, TrainingBatches, ahead, sampling_weights
+from lesionkit.learning.disturbing import Disturbances
 
 NONE = Augmentation(flips=False, rotation=0, crop=1, colour=0)
 PLAIN = {"mean": (0, 0, 0), "std": (1, 1, 1), "device": "cpu"}
@@ -162,10 +160,14 @@ def test_normalising_with_the_colours_is_normalising_after_them():
     assert seen.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("mixup", [0.0, 0.4])
-def test_shares_together_are_the_batch_of_one_process(mixup):
+ALL = Disturbances(fourier=0.5, oklab=1.0, hair=0.5, blur=0.5, discs=0.5)
+
+
+@pytest.mark.parametrize("more", [{}, {"mixup": 0.4}, {"cutmix": 1.0}, {"augmentation": Augmentation(disturbances=ALL)},
+                                  {"augmentation": Augmentation(policy="trivial")}])  # fmt: skip
+def test_shares_together_are_the_batch_of_one_process(more):
     images, labels = some_images(30), np.arange(30) % 7
-    how = {"batch_size": 9, "balance": 1, "mixup": mixup, "augmentation": Augmentation()}
+    how = {"batch_size": 9, "balance": 1, "augmentation": Augmentation()} | more
     whole, *shares = (batches(images, labels, share=share, **how) for share in ((0, 1), (0, 3), (1, 3), (2, 3)))
     for (x, y), *parts in zip(whole, *shares):
         for rank, (part, truth) in enumerate(parts):

@@ -18,7 +18,8 @@ from torch import nn
 from toys import study, toy
 
 from lesionkit.learning import distributed, networks, training
-from lesionkit.learning.batches import Augmentation, PlainBatches, TrainingBatches
+from lesionkit.learning.augmentation import Augmentation
+from lesionkit.learning.batches import PlainBatches, TrainingBatches
 
 NAME = "test_convnext"  # has no batch norm, which the CPU cannot take over processes
 SAME = ["epoch", "train_loss", "valid_loss", "balanced_accuracy", "macro_auc", "lr"]  # of the history: no times

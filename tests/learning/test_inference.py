@@ -57,6 +57,16 @@ def test_views_are_eight_different_ones():
     assert len({tuple(v.flatten().tolist()) for v in inference.dihedral_views(x, 8)}) == 8
 
 
+def test_sixteen_views_are_the_eight_and_those_of_the_centre_larger():
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 32), torch.linspace(-1, 1, 32), indexing="ij")
+    disc = (torch.hypot(x, y) < 0.5).float().expand(1, 3, 32, 32)
+    views = inference.dihedral_views(disc, 16)
+    assert len(views) == 16 and all(torch.equal(a, b) for a, b in zip(views, inference.dihedral_views(disc, 8)))
+    assert {v.shape for v in views} == {disc.shape}
+    assert float(views[8].mean()) == pytest.approx(float(disc.mean()) / inference.ZOOM**2, rel=0.02)
+    assert torch.allclose(views[9], views[8].rot90(1, (2, 3)))
+
+
 def test_energy_and_probabilities_follow_from_the_logits():
     logits = np.zeros((2, 1, 7))
     logits[0, 0], logits[1, 0, 4] = np.log(2), np.log(8)  # seven twos, then six ones and an eight

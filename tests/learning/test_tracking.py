@@ -14,7 +14,8 @@ from toys import study, toy
 from lesionkit.learning import preflight, tracking, training
 from lesionkit.learning.callbacks import Journal
 from lesionkit.learning.training import fit
-from lesionkit.study import CHOICES, StudyError, load
+from lesionkit.settings import CHOICES
+from lesionkit.study import StudyError, load
 
 NUMBERS = ["train_loss", "valid_loss", "balanced_accuracy", "macro_auc", "lr", "images_per_second", "seconds"]
 

@@ -32,7 +32,8 @@ class Stop(KeyboardInterrupt):  # not an Exception, as a kill would be
 
 
 @pytest.mark.parametrize(
-    "name, settings", [("baseline_cnn", {}), (SMALL, {"schedule": "plateau", "mixup": 0.2, "drop_rate": 0.5})]
+    "name, settings", [("baseline_cnn", {}), (SMALL, {"schedule": "plateau", "mixup": 0.2, "drop_rate": 0.5}),
+                          ("baseline_cnn", {"average": 0.9, "cutmix": 1.0, "oklab": 0.5, "fourier": 0.5, "policy": "trivial"})]
 )
 def test_a_run_stopped_after_an_epoch_ends_as_if_it_had_not_been(tmp_path, monkeypatch, name, settings):
     pixels, table = toy()
@@ -216,7 +217,7 @@ def test_a_step_that_is_interrupted_leaves_no_mixed_precision_behind(tmp_path, m
 
     whole = fit("baseline_cnn", *toy(), study(precision="bf16"), tmp_path / "whole", "cpu")
     with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(training.nn.CrossEntropyLoss, "forward", interrupted)
+        patch.setattr(training.AdjustedCrossEntropy, "forward", interrupted)
         fit("baseline_cnn", *toy(), study(precision="bf16"), tmp_path / "again", "cpu")
     assert not torch.is_autocast_enabled("cpu")
     again = fit("baseline_cnn", *toy(), study(precision="bf16"), tmp_path / "again", "cpu")

@@ -18,11 +18,11 @@ from explain.saved import photographs, saved_run
 from PIL import Image, ImageOps
 from workbook.tried import SIZES, evaluated
 
-from lesionkit.data.pixels import decode
+from lesionkit.data.decoding import decode
 from lesionkit.data.records import CLASSES
 from lesionkit.evidence import scaling
 from lesionkit.learning import conversion, inference
-from lesionkit.study import SEVEN
+from lesionkit.settings import SEVEN
 from lesionkit.workbook import describing, explaining, exporting
 from lesionkit.workbook.artifacts import MissingInput, Run
 
@@ -248,8 +248,8 @@ def test_images_of_the_test_set_are_compared_where_they_are_at_hand(run, tmp_pat
 def test_each_backbone_is_exact_as_onnx(name, tmp_path):
     saved_run(tmp_path, {name: 64}, phantoms=9)
     model, config = inference.load(tmp_path / "models" / name, "cpu")
-    conversion.to_onnx(name, (model, config, 8), tmp_path / "x.onnx")
+    conversion.to_onnx(name, (model, config, 16), tmp_path / "x.onnx")
     files = photographs(tmp_path, *(f"{i}.png" for i in range(3)))
     images = np.stack([decode(file, 64, "squash") for file in files])
-    assert conversion.largest_difference((model, config, 8), tmp_path / "x.onnx", images) <= 1e-4
+    assert conversion.largest_difference((model, config, 16), tmp_path / "x.onnx", images) <= 1e-4
     assert not re.search(SOURCE, (tmp_path / "x.onnx").read_bytes())

@@ -32,7 +32,7 @@ def given(command, parent):
 
 def test_a_fold_is_trained_as_its_notebook_would(command, monkeypatch):
     seen = {}
-    monkeypatch.setattr(pixels, "build", lambda index, data, cache, size, fit: ("store", list(index["image_id"]), size))
+    monkeypatch.setattr(pixels, "build", lambda index, data, cache, size, *how: ("store", list(index["image_id"]), size))
     names = ("name", "store", "split", "study", "folder", "fold")
     monkeypatch.setattr(folded, "train_fold", lambda *args: seen.update(zip(names, args)))
     monkeypatch.chdir(command.notebooks)

@@ -25,8 +25,9 @@ def test_what_each_step_waits_for():
     assert waits("02b") == {"01_eda", "02_resnet50"}  # the first backbone alone
     assert waits("03_") == waits("05_") == waits("05d") == {"01_eda", *trained}
     assert waits("03b") == waits("03c") == waits("04_") == waits("04b") == waits("04c") == {*waits("03_"), "03_ensemble"}
-    assert waits("06") == {step.id.replace("train_backbone_", "") for step in STEPS} - {"06_report", "report"}
-    assert waits("report") == waits("06") | {"06_report"}
+    assert waits("06") == {step.id.replace("train_backbone_", "") for step in STEPS} - {"06_report", "07_robustness", "report"}
+    assert waits("07") == {"01_eda"}
+    assert waits("report") == waits("06") | {"06_report", "07_robustness"}
 
 
 def test_every_notebook_waits_for_all_that_its_results_were_read_from():
@@ -44,9 +45,9 @@ def test_every_notebook_waits_for_all_that_its_results_were_read_from():
 
 
 def test_a_notebook_that_is_not_in_the_table_waits_for_all_before_it():
-    more = [*STEPS[:-1], Step("03d_more", source=Path("x")), Step("07_new", source=Path("x")), STEPS[-1]]
+    more = [*STEPS[:-1], Step("03d_more", source=Path("x")), Step("08_new", source=Path("x")), STEPS[-1]]
     assert waits("03d", more) == {"01_eda", "02_resnet50", "02_densenet121", "02_vit", "02b_controls", "03_ensemble"}
-    assert waits("07", more) == {step.id.replace("train_backbone_", "") for step in more} - {"07_new", "report"}
+    assert waits("08", more) == {step.id.replace("train_backbone_", "") for step in more} - {"08_new", "report"}
 
 
 def test_only_what_was_chosen_is_waited_for():

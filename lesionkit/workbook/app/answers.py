@@ -10,7 +10,7 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 from lesionkit.data import IMAGES
-from lesionkit.data.pixels import opened, to_rgb
+from lesionkit.data.decoding import opened, to_rgb
 from lesionkit.data.records import CLASSES
 from lesionkit.evidence import conformal, openset, predictions, scaling
 from lesionkit.explain.files import explained

@@ -1,0 +1,65 @@
+"""The candidates of notebook 07: a backbone trained with one change, and what it answers."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from lesionkit import sources
+from lesionkit.data import shifts
+from lesionkit.data.pixels import Pixels
+from lesionkit.learning import extras, inference, shifted, training
+from lesionkit.study import Study
+
+KINDS = ("candidates", "shifted")  # folders of predictions: as the images are, and validation under shifts
+
+
+def fit_and_score(
+    name: str, pixels: Pixels, split: pd.DataFrame, images: Path, index: pd.DataFrame, settings: Study, folder: Path, kept: Path
+) -> dict[str, pd.DataFrame]:  # fmt: skip
+    """Train candidate `name`, a study of one backbone, in `folder`, and return what it answers, a table each of KINDS.
+
+    "candidates": predictions of the validation, test and external images, as model `name`; "shifted": of the validation images
+    under each shift (`shifted.under_shifts`). Their attrs hold `made_from`, and `cost`: epochs that were run, seconds in all.
+    Tables that lie in `kept/KIND/NAME.parquet`, of the same pixels, split, settings and code, are returned without a
+    training: the weights need not be kept. images: the folder that the paths of `index` (image_id, path) are below.
+    """
+    rows = split[split["split"].isin(("val", "test", "external"))]
+    made_from = _made_from(pixels, split, settings)
+    files = {kind: kept / kind / f"{name}.parquet" for kind in KINDS}
+    if all(file.exists() for file in files.values()):
+        found = {kind: pd.read_parquet(file) for kind, file in files.items()}
+        if all(table.attrs.get("made_from") == made_from for table in found.values()):
+            return found
+    trained = training.fit(settings.backbones[0], pixels, split, settings, folder)
+    model, config = inference.load(trained.folder)
+    logits = inference.logits_of_rows(model, config, pixels, rows["image_id"], settings.tta)
+    val = rows[rows["split"] == "val"]
+    paths = [images / path for path in index.set_index("image_id").loc[val["image_id"], "path"]]
+    under = shifted.under_shifts(model, config, val, paths, settings.seed, settings.tta)
+    cost = {"epochs": len(trained.history), "seconds": round(float(trained.history["seconds"].sum()), 1)}
+    found = {"candidates": extras.as_table(rows, logits, name), "shifted": under.assign(model=name)}
+    for table in found.values():
+        table.attrs = {"made_from": made_from, "cost": cost}
+    return found
+
+
+def joined(found: Mapping[str, Mapping[str, pd.DataFrame]], kind: str) -> pd.DataFrame:
+    """The tables of one of KINDS of all candidates, one below the other."""
+    return pd.concat([tables[kind] for tables in found.values()], ignore_index=True) if found else pd.DataFrame()
+
+
+def costs(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """A row a candidate: model, epochs, seconds of training, relative (to the first). tables: as of `fit_and_score`, by name."""
+    found = pd.DataFrame([{"model": name, **table.attrs["cost"]} for name, table in tables.items()], columns=["model", "epochs", "seconds"])
+    return found.assign(relative=found["seconds"] / found["seconds"].head(1).sum())
+
+
+def _made_from(pixels: Pixels, split: pd.DataFrame, settings: Study) -> str:
+    """All that decides what a candidate answers."""
+    learnt = split[split["split"].isin(("train", "val"))]
+    trained = training.fingerprint(settings.backbones[0], pixels, learnt, settings)
+    code = sources.code_hash([Path(shifts.__file__), Path(shifted.__file__)])
+    asked = split.loc[split["split"] != "train", ["image_id", "lesion_id", "group_id", "dx", "split"]].sort_values("image_id")
+    return hashlib.blake2b(f"{trained} {code} {settings.tta}\n{asked.to_csv(index=False)}".encode(), digest_size=16).hexdigest()

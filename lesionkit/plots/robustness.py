@@ -1,0 +1,75 @@
+"""What changes of a training are worth: under each shift, inside and outside; and whether the proxy told."""
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.pyplot import subplots
+
+from lesionkit.evidence.robustness import CLAIMED, SCORE
+from lesionkit.plots.style import axes, metric_label, use_style
+
+INSIDE, OUTSIDE, GREY = "#0072B2", "#D55E00", "#AAAAAA"  # Okabe and Ito
+SPLITS = {"test": ("internal test", INSIDE, "o"), "external": ("external", OUTSIDE, "D")}
+
+
+@use_style()
+def plot_shifts(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """A row a candidate, a column a shift: difference in macro AUC to the baseline on validation; the first row is the baseline's loss.
+
+    table: of `robustness.by_shift`. Bold: the interval excludes zero.
+    """
+    differences = table.pivot(index="model", columns="shift", values="difference").reindex(
+        index=table["model"].unique(), columns=table["shift"].unique()
+    )
+    clear = (table["low"] > 0) | (table["high"] < 0)
+    bold = table.assign(clear=clear).pivot(index="model", columns="shift", values="clear").reindex_like(differences)
+    baseline = differences.index[0]
+    values = table[table["model"] == baseline].set_index("shift")["value"].reindex(differences.columns)
+    shown = differences.drop(index=baseline)
+    ax = axes(ax, 1.6 + 0.34 * len(shown), width=2.6 + 0.62 * shown.shape[1])
+    limit = max(0.05, float(np.nanmax(np.abs(shown.to_numpy()), initial=0)))
+    sns.heatmap(shown, annot=True, fmt="+.3f", cmap="PuOr", vmin=-limit, vmax=limit, linewidths=0.8, annot_kws={"fontsize": 7.5}, ax=ax,
+                cbar_kws={"label": "difference in macro AUC", "shrink": 0.8})  # fmt: skip
+    for text, clear in zip(ax.texts, bold.drop(index=baseline).to_numpy().ravel()):
+        text.set_fontweight("bold" if clear else "normal")
+    ax.set_xticks(np.arange(shown.shape[1]) + 0.5, [f"{name}\n{value:.3f}" for name, value in values.items()], rotation=45, ha="right")
+    ax.set(xlabel=f"shift of the validation images, and the macro AUC of {baseline} under it", ylabel="")
+    ax.tick_params(axis="y", rotation=0)
+    ax.tick_params(length=0)
+    return ax
+
+
+@use_style()
+def plot_gains(table: pd.DataFrame) -> Figure:
+    """A panel a metric, a row a candidate: its difference to the baseline with 95 % interval, inside (dot) and outside (diamond)."""
+    names = [name for name in table["model"].unique() if (table[table["model"] == name]["difference"] != 0).any()]
+    figure, panels = subplots(1, len(CLAIMED), figsize=(10, 1.4 + 0.4 * len(names)), sharey=True, layout="constrained")
+    for ax, metric in zip(panels, CLAIMED):
+        ax.axvline(0, color=GREY, linewidth=0.8)
+        for shift, (split, (label, colour, marker)) in zip((-0.15, 0.15), SPLITS.items()):
+            rows = table[(table["metric"] == metric) & (table["split"] == split)].set_index("model").reindex(names)
+            at = np.arange(len(names)) + shift
+            ax.hlines(at, rows["low"], rows["high"], color=colour, linewidth=1.4)
+            ax.scatter(rows["difference"], at, color=colour, marker=marker, s=26, zorder=3, label=label)
+        ax.set(xlabel=f"difference in {metric_label(metric)}", yticks=np.arange(len(names)), ylim=(len(names) - 0.5, -0.5))
+        ax.set_yticklabels(names)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
+    return figure
+
+
+@use_style()
+def plot_proxy(decided: pd.DataFrame, gained: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """A dot a candidate: robustness on shifted validation across, macro AUC outside up; filled where it was kept."""
+    outside = gained[(gained["split"] == "external") & (gained["metric"] == SCORE)].set_index("model")["value"]
+    ax = axes(ax, 4.2, width=6.4)
+    for _, row in decided.iterrows():
+        x, y = row["robustness"], outside[row["model"]]
+        ax.scatter(x, y, s=46, facecolor=OUTSIDE if row["kept"] else "white", edgecolor=OUTSIDE, linewidths=1.4, zorder=3)
+        ax.annotate(row["model"], (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8)
+    ax.set(xlabel="robustness: macro AUC on validation under several shifts", ylabel=f"{metric_label(SCORE)}, external")
+    ax.margins(x=0.15, y=0.1)
+    ax.grid(True)
+    return ax

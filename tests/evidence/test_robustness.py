@@ -1,0 +1,83 @@
+"""What is decided from shifted validation: by hand where answers can be foreseen."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from lesionkit.data.records import CLASSES
+from lesionkit.evidence import predictions, robustness
+
+N = 140
+
+
+def answers(skill: float, name: str, split: str = "val", seed: int = 0) -> pd.DataFrame:
+    """Predictions of a model that knows the truth as far as `skill` says."""
+    y = np.arange(N) % 7
+    p = np.exp(np.random.default_rng(seed).normal(size=(N, 7)) + skill * np.eye(7)[y])
+    ids = [f"{split}_{i}" for i in range(N)]
+    rows = pd.DataFrame({"image_id": ids, "lesion_id": ids, "group_id": ids, "dx": np.take(CLASSES, y)})
+    rows = rows.assign(dataset="ham10000", split=split)
+    return predictions.build(rows, (p / p.sum(1, keepdims=True)).astype(np.float32), name)
+
+
+def skills(clean, frame, *several):
+    return {"none": clean, "frame": frame, **dict(zip(robustness.SEVERAL, several))}
+
+
+SKILLS = {"baseline": skills(2.5, 1.0, 1.0, 1.0, 1.2), "helps": skills(2.5, 2.5, 2.5, 2.0, 2.2),
+          "same": skills(2.5, 1.0, 1.0, 1.0, 1.2), "costs": skills(0.5, 2.5, 2.5, 2.0, 2.2)}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def replicates():
+    shifted = pd.concat([answers(skill, model).assign(shift=shift) for model, own in SKILLS.items() for shift, skill in own.items()])
+    return robustness.shifted_replicates(shifted, count=400)
+
+
+def auc(table):
+    y, p = predictions.targets(table), predictions.probabilities(table)
+    return np.mean([roc_auc_score(y == k, p[:, k]) for k in range(7)])
+
+
+def test_robustness_is_the_mean_over_the_draws_of_the_macro_auc(replicates):
+    proxy = robustness.proxy_of(replicates)
+    expected = np.mean([auc(answers(SKILLS["helps"][shift], "helps")) for shift in robustness.SEVERAL])
+    assert proxy.of("helps", "robustness")[0] == pytest.approx(expected, abs=1e-6)
+    assert proxy.of("helps", "validation")[0] == pytest.approx(auc(answers(2.5, "helps")), abs=1e-6)
+
+
+def test_what_helps_is_kept_and_what_does_nothing_or_costs_validation_is_not(replicates):
+    decided = robustness.decide(robustness.proxy_of(replicates), "baseline").set_index("model")
+    assert decided["kept"].to_dict() == {"baseline": False, "helps": True, "same": False, "costs": False}
+    assert decided.loc["same", "robustness_difference"] == 0 and decided.loc["costs", "robustness_low"] > 0
+    assert decided.loc["helps", "robustness_p_holm"] >= decided.loc["helps", "robustness_p"]
+    assert decided.loc["costs", "validation_high"] < 0
+
+
+def test_by_shift_holds_every_pair_and_the_baselines_value(replicates):
+    table = robustness.by_shift(replicates, "baseline")
+    assert len(table) == 4 * 5 and table["shift"].unique().tolist() == ["none", "frame", *robustness.SEVERAL]
+    row = table[(table["model"] == "helps") & (table["shift"] == "frame")].iloc[0]
+    assert row["difference"] == pytest.approx(auc(answers(2.5, "x")) - auc(answers(1.0, "x")), abs=1e-6) and row["low"] > 0
+    assert (table[table["model"] == "baseline"]["difference"] == 0).all()
+
+
+def test_gains_are_differences_on_the_same_images_inside_and_outside():
+    tables = pd.concat([answers(skill, name, split) for name, own in {"baseline": (2, 1), "better": (2, 2)}.items()
+                        for split, skill in zip(("test", "external"), own)])  # fmt: skip
+    gained = robustness.gains(tables, "baseline", count=400)
+    assert len(gained) == 2 * 2 * len(robustness.CLAIMED)
+    better = gained[gained["model"] == "better"].set_index(["split", "metric"])
+    assert (better.loc["test", "difference"] == 0).all() and (better.loc["external", "low"] > 0).all()
+    assert (better.loc["external", "p_holm"] >= better.loc["external", "p"]).all()
+
+
+def test_a_proxy_that_tells_the_order_correlates_fully_and_one_that_does_not_is_told():
+    decided = pd.DataFrame({"model": list("abcdef"), "robustness": range(6), "validation": [3, 1, 4, 1.5, 5, 2]})
+    gained = pd.DataFrame({"model": list("abcdef"), "split": "external", "metric": "macro_auc", "value": np.linspace(0.6, 0.8, 6)})
+    found = robustness.foretold(decided, gained, ["macro_auc"]).set_index("by")
+    assert found.loc["robustness", "correlation"] == pytest.approx(1) and found.loc["robustness", "p"] == pytest.approx(2 / 720)
+    assert abs(found.loc["validation", "correlation"]) < 0.6 and found.loc["validation", "p"] > 0.2
+    few = robustness.foretold(decided.head(2), gained, ["macro_auc"])
+    assert few["correlation"].isna().all() and (few["n"] == 2).all()
