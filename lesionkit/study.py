@@ -90,19 +90,10 @@ def _build(name: str, values: dict) -> Study:
         raise StudyError("cams = []: name at least one method for heat maps, such as gradcam")
     if len(study.fractions) != 3 or abs(sum(study.fractions) - 1) > 1e-6 or min(study.fractions) <= 0:
         raise StudyError(f"fractions = {list(study.fractions)}: three shares above 0 that sum to 1")
-    for backbone, table in study.backbone.items():
-        fixed = sorted(set(table) & set(FIXED))
-        if fixed:
-            raise StudyError(f"backbone.{backbone}.{fixed[0]}: holds for the whole study; set {fixed[0]} instead")
-        for key, value in table.items():
-            _checked(key, value)
-    for name, table in study.candidate.items():
-        fixed = sorted(set(table) & (set(FIXED) - {"fit", "frame"}))
-        if fixed or name == "baseline":
-            why = f"{fixed[0]} holds for the whole study" if fixed else "is the name of what has no change; choose another"
-            raise StudyError(f"candidate.{name}: {why}")
-        for key, value in table.items():
-            _checked(key, value)
+    _check_tables("backbone", study.backbone, FIXED)
+    _check_tables("candidate", study.candidate, {*FIXED} - {"fit", "frame"})
+    if "baseline" in study.candidate:
+        raise StudyError("candidate.baseline: is the name of what has no change; choose another")
     for settings in (study, *map(study.for_backbone, study.backbone), *map(study.as_candidate, study.candidate)):
         if settings.batch_size % settings.processes:
             raise StudyError(f"processes = {settings.processes}: batch_size = {settings.batch_size} does not part into as many "
@@ -114,6 +105,14 @@ def _build(name: str, values: dict) -> Study:
     if few:
         raise StudyError(f"folds = {min(few)}: 0, or at least 3: one is scored, one chooses the epoch, the rest trains")
     return study
+
+
+def _check_tables(kind: str, tables: Mapping[str, Mapping[str, Any]], fixed: Iterable[str]) -> None:
+    for name, table in tables.items():
+        if wrong := sorted({*table} & {*fixed}):
+            raise StudyError(f"{kind}.{name}.{wrong[0]}: holds for the whole study; set {wrong[0]} instead")
+        for key, value in table.items():
+            _checked(key, value)
 
 
 def _checked(key: str, value: Any) -> Any:

@@ -181,7 +181,7 @@ def test_a_candidate_is_the_first_backbone_with_its_changes_alone():
 
 @pytest.mark.parametrize(("change", "message"), [
     ("candidate.baseline.lr=1e-3", "candidate.baseline: is the name of what has no change"),
-    ("candidate.x.seed=1", "candidate.x: seed holds for the whole study"), ("candidate.x.lr=9", "lr = 9.0: between"),
+    ("candidate.x.seed=1", "candidate.x.seed: holds for the whole study"), ("candidate.x.lr=9", "lr = 9.0: between"),
 ])  # fmt: skip
 def test_a_candidate_that_cannot_be_is_said(change, message):
     with pytest.raises(StudyError, match=re.escape(message)):

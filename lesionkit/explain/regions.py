@@ -40,8 +40,8 @@ def read_artefacts(
 
     root: the folder of the images; masks lie in `artefacts/<kind>/ISIC_#######_segmentation.png`. An image without such a
     file has no such artefact; None where there is no folder artefacts. Frames become squares as in `decoding.decode`;
-    `boxes` as in `masks.read`. A pixel is of an artefact that covers a fifth of it: a hair seldom covers more. Raises UnreadableImage for a file that
-    is no image.
+    `boxes` as in `masks.read`. A pixel is of an artefact that covers a fifth of it: a hair seldom covers more. Raises
+    UnreadableImage for a file that is no image.
     """
     folder = Path(root) / "artefacts"
     if not folder.is_dir():
