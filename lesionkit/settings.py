@@ -97,7 +97,8 @@ class Study:
     # a table a backbone with the fields it sets differently, e.g. [backbone.resnet50] epochs = 5
     backbone: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    # notebook 07: the first backbone is trained again with each change, e.g. [candidate.discs] discs = 0.5
+    # notebook 07: the first backbone is trained again with each change, e.g. [candidate.discs] discs = 0.5; with after = "no_frame"
+    # it is made on top of that candidate's, and compared with that candidate
     candidate: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -115,8 +116,18 @@ class Study:
 
     def as_candidate(self, name: str) -> "Study":
         """The study of the first backbone alone, with the changes of candidate `name`; "baseline" has none."""
-        changes = {**self.backbone.get(self.backbones[0], {}), **self.candidate.get(name, {})}
+        changes = {**self.backbone.get(self.backbones[0], {}), **self._changes(name)}
         return dataclasses.replace(self, backbones=self.backbones[:1], backbone={}, candidate={}, **changes)
+
+    def _changes(self, name: str) -> dict[str, Any]:
+        own = {**self.candidate.get(name, {})}
+        after = own.pop("after", "")
+        return {**self._changes(after), **own} if after else own
+
+    @property
+    def predecessors(self) -> dict[str, str]:
+        """What each candidate is compared with: the one that it names with `after`, or "baseline"."""
+        return {name: own.get("after", "baseline") for name, own in self.candidate.items()}
 
     def fingerprint(self, *fields: str) -> str:
         """A short hash of the named fields, or of all."""

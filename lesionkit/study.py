@@ -91,9 +91,7 @@ def _build(name: str, values: dict) -> Study:
     if len(study.fractions) != 3 or abs(sum(study.fractions) - 1) > 1e-6 or min(study.fractions) <= 0:
         raise StudyError(f"fractions = {list(study.fractions)}: three shares above 0 that sum to 1")
     _check_tables("backbone", study.backbone, FIXED)
-    _check_tables("candidate", study.candidate, {*FIXED} - {"fit", "frame"})
-    if "baseline" in study.candidate:
-        raise StudyError("candidate.baseline: is the name of what has no change; choose another")
+    _check_candidates(study.candidate)
     for settings in (study, *map(study.for_backbone, study.backbone), *map(study.as_candidate, study.candidate)):
         if settings.batch_size % settings.processes:
             raise StudyError(f"processes = {settings.processes}: batch_size = {settings.batch_size} does not part into as many "
@@ -105,6 +103,16 @@ def _build(name: str, values: dict) -> Study:
     if few:
         raise StudyError(f"folds = {min(few)}: 0, or at least 3: one is scored, one chooses the epoch, the rest trains")
     return study
+
+
+def _check_candidates(tables: Mapping[str, Mapping[str, Any]]) -> None:
+    if "baseline" in tables:
+        raise StudyError("candidate.baseline: is the name of what has no change; choose another")
+    for at, (name, own) in enumerate(tables.items()):
+        if (after := own.get("after", "")) and after not in [*tables][:at]:
+            raise StudyError(f"candidate.{name}.after = {after!r}: name a candidate whose table stands above it")
+    changes = {name: {key: value for key, value in own.items() if key != "after"} for name, own in tables.items()}
+    _check_tables("candidate", changes, {*FIXED} - {"fit", "frame"})
 
 
 def _check_tables(kind: str, tables: Mapping[str, Mapping[str, Any]], fixed: Iterable[str]) -> None:

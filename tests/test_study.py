@@ -172,6 +172,14 @@ def test_every_setting_that_is_a_path_is_a_place():
     assert set(lines) | {"weights"} == set(PLACES)
 
 
+def test_a_candidate_is_made_on_the_one_that_it_comes_after():
+    study = load("demo", ["candidate.slow.lr=1e-5", "candidate.slow.after=no_frame", "candidate.slow.frame=keep",
+                          "candidate.last.after=slow", "candidate.last.tta=8"])  # fmt: skip
+    last = study.as_candidate("last")
+    assert (last.lr, last.frame, last.tta) == (1e-5, "keep", 8) and study.as_candidate("slow").tta == 1
+    assert study.predecessors == {"no_frame": "baseline", "zoom": "baseline", "slow": "no_frame", "last": "slow"}
+
+
 def test_a_candidate_is_the_first_backbone_with_its_changes_alone():
     study = load("demo", ["candidate.slow.lr=1e-5", "backbone.baseline_cnn.epochs=7"])
     one, baseline = study.as_candidate("slow"), study.as_candidate("baseline")
@@ -181,6 +189,7 @@ def test_a_candidate_is_the_first_backbone_with_its_changes_alone():
 
 @pytest.mark.parametrize(("change", "message"), [
     ("candidate.baseline.lr=1e-3", "candidate.baseline: is the name of what has no change"),
+    ("candidate.x.after=y", "candidate.x.after = 'y': name a candidate whose table stands above it"),
     ("candidate.x.seed=1", "candidate.x.seed: holds for the whole study"), ("candidate.x.lr=9", "lr = 9.0: between"),
 ])  # fmt: skip
 def test_a_candidate_that_cannot_be_is_said(change, message):

@@ -2,8 +2,8 @@
 
 The proxy is validation under shifts (`lesionkit.data.shifts`): a model's robustness is its macro AUC on validation images
 that are shifted in several ways at once, as archives differ, averaged over three draws of these ways. A change is kept where
-its robustness is above the baseline's and validation as it is does not fall; test and external images have no say. Intervals
-resample lesions, and all candidates share the resamples.
+its robustness is above that of what it was made on, the baseline or an earlier candidate, and validation as it is does not fall;
+test and external images have no say. Intervals resample lesions, and all candidates share the resamples.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,17 +32,23 @@ def shifted_replicates(shifted: pd.DataFrame, count: int = 2000, seed: int = 0) 
     }
 
 
-def by_shift(replicates: Mapping[str, Replicates], baseline: str) -> pd.DataFrame:
-    """shift, model, value, difference (to the baseline), low, high: SCORE of each candidate under each shift."""
-    parts = []
-    for shift, r in replicates.items():
-        others = [model for model in r.models if model != baseline]
-        found = comparisons.differences(r, [(model, baseline) for model in others], [SCORE])
-        value = {model: r.of(model, SCORE)[0] for model in r.models}
-        own = pd.DataFrame([{"a": baseline, "difference": 0.0}])
-        parts.append(pd.concat([own, found]).assign(shift=shift, value=lambda t: t["a"].map(value)))
-    table = pd.concat(parts, ignore_index=True).rename(columns={"a": "model"})
-    return table.reindex(columns=["shift", "model", "value", "difference", "low", "high", "note"])
+def by_shift(replicates: Mapping[str, Replicates], after: Mapping[str, str]) -> pd.DataFrame:
+    """shift, model, after, value, difference, low, high: SCORE of each candidate under each shift, against that of after[model].
+
+    after: of `Study.predecessors`. A model that it does not hold has no difference.
+    """
+    table = pd.concat([_against(r, after, [SCORE]).assign(shift=shift) for shift, r in replicates.items()], ignore_index=True)
+    return table[["shift", "model", "after", "value", "difference", "low", "high", "note"]]
+
+
+def _against(r: Replicates, after: Mapping[str, str], metrics: Sequence[str]) -> pd.DataFrame:
+    """model, after, metric, value, difference, low, high, p, note: every model of r, the baseline first, then as in `after`."""
+    names = [*(name for name in r.models if name not in after), *(name for name in after if name in r.models)]
+    found = comparisons.differences(r, [(name, after[name]) for name in names if name in after], metrics)
+    every = pd.MultiIndex.from_product([names, metrics], names=["model", "metric"])
+    table = found.rename(columns={"a": "model", "b": "after"}).set_index(["model", "metric"]).reindex(every).reset_index()
+    table["value"] = [r.of(model, metric)[0] for model, metric in every]
+    return table.fillna({"after": "", "note": ""})
 
 
 def proxy_of(replicates: Mapping[str, Replicates]) -> Replicates:
@@ -55,18 +61,17 @@ def proxy_of(replicates: Mapping[str, Replicates]) -> Replicates:
     return Replicates(clean.models, ("robustness", "validation"), point, values, reasons, clean.alone)
 
 
-def decide(proxy: Replicates, baseline: str) -> pd.DataFrame:
-    """A row a candidate: robustness and validation, each with its difference to the baseline, interval and p, and `kept`.
+def decide(proxy: Replicates, after: Mapping[str, str]) -> pd.DataFrame:
+    """A row a candidate: robustness and validation, each with its difference to after[model], interval and p, and `kept`.
 
-    kept: the robustness is above the baseline's at 5 %, corrected over the candidates (Holm), and validation is not below it,
-    its interval reaching zero or lying above. proxy: of `proxy_of`.
+    kept: the robustness is above that of what it comes after at 5 %, corrected over the candidates (Holm), and validation is not
+    below it, its interval reaching zero or lying above. proxy: of `proxy_of`; after: of `Study.predecessors`.
     """
-    others = [model for model in proxy.models if model != baseline]
-    found = comparisons.differences(proxy, [(model, baseline) for model in others], proxy.metrics)
-    table = pd.DataFrame({"model": proxy.models})
+    found = _against(proxy, after, proxy.metrics)
+    table = pd.DataFrame({"model": proxy.models, "after": [after.get(model, "") for model in proxy.models]})
     for metric in proxy.metrics:
-        own = found[found["metric"] == metric].set_index("a")
-        table[metric] = [proxy.of(model, metric)[0] for model in proxy.models]
+        own = found[found["metric"] == metric].set_index("model")
+        table[metric] = table["model"].map(own["value"])
         for column in ("difference", "low", "high", "p"):
             table[f"{metric}_{column}"] = table["model"].map(own[column])
     table["robustness_p_holm"] = comparisons.holm(table["robustness_p"])
@@ -74,22 +79,16 @@ def decide(proxy: Replicates, baseline: str) -> pd.DataFrame:
     return table.assign(kept=better & (table["validation_high"] >= 0))
 
 
-def gains(tables: pd.DataFrame, baseline: str, count: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """split, metric, model, value, difference (to the baseline), low, high, p, p_holm, note: inside (test) and outside.
+def gains(tables: pd.DataFrame, after: Mapping[str, str], count: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """split, metric, model, after, value, difference (to after[model]), low, high, p, p_holm, note: inside (test) and outside.
 
     tables: predictions of all candidates. p_holm: corrected over candidates and metrics of CLAIMED within the split.
     """
     parts = []
     for split in ("test", "external"):
         r = resampling.replicate(predictions.by_model(tables, split=split), count, seed)
-        others = [model for model in r.models if model != baseline]
-        found = comparisons.differences(r, [(model, baseline) for model in others], CLAIMED)
-        found["p_holm"] = comparisons.holm(found["p"])
-        own = pd.DataFrame([{"a": baseline, "metric": metric, "difference": 0.0, "note": ""} for metric in CLAIMED])
-        found = pd.concat([own, found], ignore_index=True).rename(columns={"a": "model"}).assign(split=split)
-        found["value"] = [r.of(model, metric)[0] for model, metric in zip(found["model"], found["metric"])]
-        parts.append(found)
-    columns = ["split", "metric", "model", "value", "difference", "low", "high", "p", "p_holm", "note"]
+        parts.append(_against(r, after, CLAIMED).assign(split=split, p_holm=lambda t: comparisons.holm(t["p"])))
+    columns = ["split", "metric", "model", "after", "value", "difference", "low", "high", "p", "p_holm", "note"]
     return pd.concat(parts, ignore_index=True)[columns]
 
 

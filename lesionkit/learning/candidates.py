@@ -23,7 +23,8 @@ def fit_and_score(
     "candidates": predictions of the validation, test and external images, as model `name`; "shifted": of the validation images
     under each shift (`shifted.under_shifts`). Their attrs hold `made_from`, and `cost`: epochs that were run, seconds in all.
     Tables that lie in `kept/KIND/NAME.parquet`, of the same pixels, split, settings and code, are returned without a
-    training: the weights need not be kept. images: the folder that the paths of `index` (image_id, path) are below.
+    training: the weights need not be kept. What only answers otherwise, such as with more views, takes the weights of the
+    candidate beside `folder` that was trained alike. images: the folder that the paths of `index` (image_id, path) are below.
     """
     rows = split[split["split"].isin(("val", "test", "external"))]
     made_from = _made_from(pixels, split, settings)
@@ -32,7 +33,7 @@ def fit_and_score(
         found = {kind: pd.read_parquet(file) for kind, file in files.items()}
         if all(table.attrs.get("made_from") == made_from for table in found.values()):
             return found
-    trained = training.fit(settings.backbones[0], pixels, split, settings, folder)
+    trained = training.fit(settings.backbones[0], pixels, split, settings, _trained_alike(pixels, split, settings, folder) or folder)
     model, config = inference.load(trained.folder)
     logits = inference.logits_of_rows(model, config, pixels, rows["image_id"], settings.tta)
     val = rows[rows["split"] == "val"]
@@ -56,10 +57,19 @@ def costs(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return found.assign(relative=found["seconds"] / found["seconds"].head(1).sum())
 
 
+def _trained_alike(pixels: Pixels, split: pd.DataFrame, settings: Study, folder: Path) -> Path | None:
+    wanted = _trained_from(pixels, split, settings)
+    done = (training.finished(other) for other in sorted(folder.parent.glob("*/")))
+    return next((other.folder for other in done if other and other.config["fingerprint"] == wanted), None)
+
+
+def _trained_from(pixels: Pixels, split: pd.DataFrame, settings: Study) -> str:
+    return training.fingerprint(settings.backbones[0], pixels, split[split["split"].isin(("train", "val"))], settings)
+
+
 def _made_from(pixels: Pixels, split: pd.DataFrame, settings: Study) -> str:
     """All that decides what a candidate answers."""
-    learnt = split[split["split"].isin(("train", "val"))]
-    trained = training.fingerprint(settings.backbones[0], pixels, learnt, settings)
+    trained = _trained_from(pixels, split, settings)
     code = sources.code_hash([Path(shifts.__file__), Path(shifted.__file__)])
     asked = split.loc[split["split"] != "train", ["image_id", "lesion_id", "group_id", "dx", "split"]].sort_values("image_id")
     return hashlib.blake2b(f"{trained} {code} {settings.tta}\n{asked.to_csv(index=False)}".encode(), digest_size=16).hexdigest()

@@ -16,10 +16,11 @@ SPLITS = {"test": ("internal test", INSIDE, "o"), "external": ("external", OUTSI
 
 @use_style()
 def plot_shifts(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """A row a candidate, a column a shift: difference in macro AUC to the baseline on validation; the first row is the baseline's loss.
+    """A row a candidate, a column a shift: difference in macro AUC on validation to what the candidate was made on.
 
-    table: of `robustness.by_shift`. Bold: the interval excludes zero.
+    table: of `robustness.by_shift`. Bold: the interval excludes zero. Below a shift, the value of the baseline.
     """
+    table = table.assign(model=_labels(table))
     differences = table.pivot(index="model", columns="shift", values="difference").reindex(
         index=table["model"].unique(), columns=table["shift"].unique()
     )
@@ -43,8 +44,9 @@ def plot_shifts(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 @use_style()
 def plot_gains(table: pd.DataFrame) -> Figure:
-    """A panel a metric, a row a candidate: its difference to the baseline with 95 % interval, inside (dot) and outside (diamond)."""
-    names = [name for name in table["model"].unique() if (table[table["model"] == name]["difference"] != 0).any()]
+    """A panel a metric, a row a candidate: its difference to what it was made on, with 95 % interval, inside (dot) and outside (diamond)."""
+    table = table.assign(model=_labels(table))[table["after"] != ""]
+    names = list(table["model"].unique())
     figure, panels = subplots(1, len(CLAIMED), figsize=(10, 1.4 + 0.4 * len(names)), sharey=True, layout="constrained")
     for ax, metric in zip(panels, CLAIMED):
         ax.axvline(0, color=GREY, linewidth=0.8)
@@ -58,6 +60,11 @@ def plot_gains(table: pd.DataFrame) -> Figure:
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
     return figure
+
+
+def _labels(table: pd.DataFrame) -> pd.Series:
+    """What each row's candidate is called: with the candidate that it was made on, where that is not the baseline."""
+    return table["model"].where(table["after"].isin(["", "baseline"]), table["after"] + " + " + table["model"])
 
 
 @use_style()

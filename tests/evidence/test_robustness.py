@@ -29,6 +29,9 @@ SKILLS = {"baseline": skills(2.5, 1.0, 1.0, 1.0, 1.2), "helps": skills(2.5, 2.5,
           "same": skills(2.5, 1.0, 1.0, 1.0, 1.2), "costs": skills(0.5, 2.5, 2.5, 2.0, 2.2)}  # fmt: skip
 
 
+AFTER = {name: "baseline" for name in ("helps", "same", "costs")}
+
+
 @pytest.fixture(scope="module")
 def replicates():
     shifted = pd.concat([answers(skill, model).assign(shift=shift) for model, own in SKILLS.items() for shift, skill in own.items()])
@@ -48,7 +51,7 @@ def test_robustness_is_the_mean_over_the_draws_of_the_macro_auc(replicates):
 
 
 def test_what_helps_is_kept_and_what_does_nothing_or_costs_validation_is_not(replicates):
-    decided = robustness.decide(robustness.proxy_of(replicates), "baseline").set_index("model")
+    decided = robustness.decide(robustness.proxy_of(replicates), AFTER).set_index("model")
     assert decided["kept"].to_dict() == {"baseline": False, "helps": True, "same": False, "costs": False}
     assert decided.loc["same", "robustness_difference"] == 0 and decided.loc["costs", "robustness_low"] > 0
     assert decided.loc["helps", "robustness_p_holm"] >= decided.loc["helps", "robustness_p"]
@@ -56,17 +59,26 @@ def test_what_helps_is_kept_and_what_does_nothing_or_costs_validation_is_not(rep
 
 
 def test_by_shift_holds_every_pair_and_the_baselines_value(replicates):
-    table = robustness.by_shift(replicates, "baseline")
+    table = robustness.by_shift(replicates, AFTER)
     assert len(table) == 4 * 5 and table["shift"].unique().tolist() == ["none", "frame", *robustness.SEVERAL]
     row = table[(table["model"] == "helps") & (table["shift"] == "frame")].iloc[0]
     assert row["difference"] == pytest.approx(auc(answers(2.5, "x")) - auc(answers(1.0, "x")), abs=1e-6) and row["low"] > 0
-    assert (table[table["model"] == "baseline"]["difference"] == 0).all()
+    assert table[table["model"] == "baseline"]["difference"].isna().all() and table["model"].unique().tolist() == [*SKILLS]
+
+
+def test_a_candidate_is_compared_with_what_it_was_made_on(replicates):
+    proxy = robustness.proxy_of(replicates)
+    decided = robustness.decide(proxy, {"helps": "baseline", "costs": "helps", "same": "helps"}).set_index("model")
+    assert decided["after"].to_dict() == {"baseline": "", "helps": "baseline", "costs": "helps", "same": "helps"}
+    assert decided.loc["costs", "robustness_difference"] == 0 and not decided.loc["costs", "kept"]
+    alone = proxy.of("baseline", "robustness")[0] - proxy.of("helps", "robustness")[0]
+    assert decided.loc["same", "robustness_difference"] == pytest.approx(alone)
 
 
 def test_gains_are_differences_on_the_same_images_inside_and_outside():
     tables = pd.concat([answers(skill, name, split) for name, own in {"baseline": (2, 1), "better": (2, 2)}.items()
                         for split, skill in zip(("test", "external"), own)])  # fmt: skip
-    gained = robustness.gains(tables, "baseline", count=400)
+    gained = robustness.gains(tables, {"better": "baseline"}, count=400)
     assert len(gained) == 2 * 2 * len(robustness.CLAIMED)
     better = gained[gained["model"] == "better"].set_index(["split", "metric"])
     assert (better.loc["test", "difference"] == 0).all() and (better.loc["external", "low"] > 0).all()

@@ -12,7 +12,8 @@ from lesionkit.data.shifts import SHIFTS
 from lesionkit.evidence.robustness import CLEAN, SEVERAL
 from lesionkit.learning import candidates, training
 
-SMALL = study(size=32, epochs=1, backbones=("baseline_cnn",), candidate={"zoom": {"crop": 0.3}, "inside": {"frame": "crop"}})
+SMALL = study(size=32, epochs=1, backbones=("baseline_cnn",),
+              candidate={"zoom": {"crop": 0.3}, "inside": {"frame": "crop"}, "views": {"after": "zoom", "tta": 8}})  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,12 @@ def test_tables_that_are_kept_save_the_training_and_others_do_not(place, tmp_pat
     costs = candidates.costs({"zoom": found["candidates"], "twice": found["candidates"]})
     assert costs["relative"].tolist() == [1, 1] and costs["model"].tolist() == ["zoom", "twice"]
     assert candidates.costs({}).empty
+
+
+def test_what_only_answers_otherwise_is_not_trained_again(place, tmp_path):
+    zoom, views = asked(place, "zoom", tmp_path), asked(place, "views", tmp_path)
+    assert not (tmp_path / "models" / "views").exists() and views["candidates"].attrs["cost"] == zoom["candidates"].attrs["cost"]
+    assert np.abs(views["candidates"]["p_mel"] - zoom["candidates"]["p_mel"]).max() > 1e-4
 
 
 def test_every_image_is_under_every_shift_once_and_the_severities_are_shared(place, tmp_path):

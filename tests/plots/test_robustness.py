@@ -13,11 +13,15 @@ from .checks import drawn
 NAMES = ["baseline", "zoom", "discs"]
 
 
+def after(table):
+    return table["model"].map({"baseline": "", "zoom": "baseline", "discs": "zoom"})
+
+
 @pytest.fixture
 def by_shift():
     rows = [(shift, name, 0.8 + 0.01 * i, 0.01 * i, 0.005 * i - 0.002 * (shift == "blur"), 0.02 * i)
             for shift in ("none", "blur") for i, name in enumerate(NAMES)]  # fmt: skip
-    table = pd.DataFrame(rows, columns=["shift", "model", "value", "difference", "low", "high"])
+    table = pd.DataFrame(rows, columns=["shift", "model", "value", "difference", "low", "high"]).assign(after=after)
     return table.mask(table["model"] == "baseline", table.assign(low=np.nan, high=np.nan))
 
 
@@ -25,7 +29,7 @@ def by_shift():
 def gained():
     rows = [(split, metric, name, 0.7 + 0.1 * i, 0.1 * i, 0.05 * i, 0.15 * i)
             for split in ("test", "external") for metric in CLAIMED for i, name in enumerate(NAMES)]  # fmt: skip
-    return pd.DataFrame(rows, columns=["split", "metric", "model", "value", "difference", "low", "high"])
+    return pd.DataFrame(rows, columns=["split", "metric", "model", "value", "difference", "low", "high"]).assign(after=after)
 
 
 def test_shifts_show_differences_bold_where_zero_is_out_and_the_baselines_values(by_shift):
@@ -43,7 +47,7 @@ def test_gains_have_a_dot_a_candidate_inside_and_outside_and_none_for_the_baseli
     for ax in figure.axes:
         dots = [c.get_offsets() for c in ax.collections if isinstance(c, PathCollection)]
         assert [np.round(np.asarray(d)[:, 0], 3).tolist() for d in dots] == [[0.1, 0.2]] * 2
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["zoom", "discs"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["zoom", "zoom + discs"]
 
 
 def test_the_proxy_is_across_and_what_is_outside_up(gained):
