@@ -44,6 +44,8 @@ class Study:
     weights: str = "auto"
     weights_dir: str = ""  # where `auto` looks when timm's hub cannot be reached; in a TOML, as seen from notebooks/
 
+    ensemble: str = "mean"  # of the backbones: mean | weighted, by shares fitted on validation, for members of unlike strength
+
     # training
     epochs: int = 20
     batch_size: int = 32
@@ -142,6 +144,7 @@ CHOICES = {
     "frame": ("keep", "crop"),
     "colours": ("keep", "shades_of_grey"),
     "policy": ("trivial", "rand", ""),
+    "ensemble": ("mean", "weighted"),
     "schedule": ("one_cycle", "plateau"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
     "tta": (1, 8, 16),
@@ -160,7 +163,7 @@ RANGES = {  # smallest and largest
 HOW = ("threads", "processes", "compile", "tracking")  # of no notebook's matter: a change of these makes none stale
 FIXED = (
     "name", "title", "note", "seed", "given", "phantoms", "phantom_size", "external", "mapping", "split", "fractions", "fit", "frame",
-    "backbones", "backbone", "candidate",
+    "backbones", "ensemble", "backbone", "candidate",
     "resamples", "explained", "scored", "curve_steps", "cams", "masks",
 )  # of the study as a whole: a [backbone.X] table cannot set them  # fmt: skip
 

@@ -141,24 +141,24 @@ def summary(
 
 
 def orders(
-    members: pd.DataFrame, splits: Sequence[str] = ("test", "external"), count: int = 2000, seed: int = 0
+    members: pd.DataFrame, shares: Mapping[str, float], splits: Sequence[str] = ("test", "external"), count: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """Scale each member and average, or average and scale? METRICS of both ORDERS and of the plain mean.
+    """Scale each member and average, or average and scale? METRICS of both ORDERS and of the plain mean, by `shares`.
 
-    members: the backbones alone, without ensembles. Columns: order (one of ORDERS, or DIFFERENCE, of the two
+    members: the backbones alone, without ensembles; shares: of `ensembles.shares`. Columns: order (one of ORDERS, or DIFFERENCE, of the two
     scaled ones on the same resamples), split, metric, value, low, high, note. Without validation images of every
     member all but the plain mean is NaN, with a note.
     """
     fitted = scaling.temperatures(members)
     whole = set(fitted) == set(members["model"])
-    joint = _joint_temperature(members) if whole else np.nan
+    joint = _joint_temperature(members, shares) if whole else np.nan
     parts = []
     for split, tables in _splits(members, splits).items():
         first = next(iter(tables.values()))
         w = resampling.draws(table_of.clusters(first), count, seed)
-        ensembles = {"mean": _averaged(tables, dict.fromkeys(tables, 1.0))}
+        ensembles = {"mean": _averaged(tables, dict.fromkeys(tables, 1.0), shares)}
         if whole:
-            ensembles["calibrate_then_average"] = _averaged(tables, fitted)
+            ensembles["calibrate_then_average"] = _averaged(tables, fitted, shares)
             ensembles["average_then_calibrate"] = _rescaled(ensembles["mean"], joint)
         for name in ORDERS:
             columns = {"order": name, "split": split}
@@ -172,15 +172,16 @@ def _diagram(table: pd.DataFrame, bins: int) -> pd.DataFrame:
     return reliability(table_of.targets(table), table_of.probabilities(table), bins, table_of.clusters(table))
 
 
-def _joint_temperature(members: pd.DataFrame) -> float:
+def _joint_temperature(members: pd.DataFrame, shares: Mapping[str, float]) -> float:
     tables = table_of.by_model(members, split="val")
-    mean = _averaged(tables, dict.fromkeys(tables, 1.0))
+    mean = _averaged(tables, dict.fromkeys(tables, 1.0), shares)
     return scaling.temperature(table_of.targets(mean), table_of.probabilities(mean))
 
 
-def _averaged(tables: Mapping[str, pd.DataFrame], fitted: Mapping[str, float]) -> pd.DataFrame:
+def _averaged(tables: Mapping[str, pd.DataFrame], fitted: Mapping[str, float], shares: Mapping[str, float]) -> pd.DataFrame:
     p = [table_of.probabilities(_rescaled(table, fitted[name])) for name, table in tables.items()]
-    return scaling.with_probabilities(next(iter(tables.values())), np.mean(p, axis=0, dtype=np.float64))
+    mean = np.average(np.asarray(p, np.float64), axis=0, weights=[shares[name] for name in tables])
+    return scaling.with_probabilities(next(iter(tables.values())), mean)
 
 
 def _rescaled(table: pd.DataFrame, t: float) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What members add to the plain mean: each one left out, how unlike their errors are, and what they cost."""
+"""What members add to the ensemble: each one left out, how unlike their errors are, and what they cost."""
 
 from collections.abc import Iterable, Mapping
 from itertools import combinations
@@ -14,23 +14,28 @@ COSTS = ("parameters_m", "macs_m", "ms_image")
 ALONE = "the only member: nothing is left without it"
 
 
-def leave_one_out(members: pd.DataFrame, split: str = "test", count: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """What the plain mean loses in `split` where a member is left out, for each member and metric of CONTRIBUTED.
+def leave_one_out(
+    members: pd.DataFrame, split: str = "test", rule: str = "mean", count: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """What the ensemble by `rule` loses in `split` where a member is left out, for each member and metric of CONTRIBUTED.
 
     Columns: model (left out), metric, with_it, without_it, contribution = with_it − without_it (positive: the
-    member helps), low, high, note. Both ensembles are scored on the same resamples of lesions, so that the
+    member helps), low, high, note. A weighted ensemble is fitted anew without it. Both ensembles are scored on the same resamples of lesions, so that the
     interval is of the paired difference; it is not corrected for the number of members.
-    Raises PredictionError as `ensembles.mean` and `predictions.by_model`.
+    Raises PredictionError as `ensembles.shares` and `predictions.by_model`.
     """
     table_of.by_model(members, split=split)  # refuses what does not compare, and a split without rows
-    here = members[members["split"] == split]
-    names = sorted(here["model"].unique())
-    tables = {"ensemble": ensembles.mean(here)}
+    names = sorted(members.loc[members["split"] == split, "model"].unique())
+    tables = {"ensemble": _combined(members, split, rule)}
     if len(names) > 1:
-        tables |= {name: ensembles.mean(here[here["model"] != name]) for name in names}
+        tables |= {name: _combined(members[members["model"] != name], split, rule) for name in names}
     replicates = resampling.replicate(tables, count, seed)
     rows = [_contribution(replicates, name, metric) for name in names for metric in CONTRIBUTED]
     return pd.DataFrame(rows)
+
+
+def _combined(members: pd.DataFrame, split: str, rule: str) -> pd.DataFrame:
+    return ensembles.mixed(members[members["split"] == split], ensembles.shares(members, rule))
 
 
 def pairwise(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

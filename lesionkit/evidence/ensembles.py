@@ -1,10 +1,12 @@
 """Several models' predictions become one model's, in the same kind of table.
 
-The plain mean is the study's primary ensemble, named before any result. The geometric mean fits nothing either.
-The other three are fitted on the validation images alone (`stacking`) and then applied to every split, so that on
-validation itself their numbers are optimistic. Members weigh by what they are called, never by their order.
+The study names its own, `ensemble`, before any result: the plain mean, or where members are of unlike strength the weighted
+one. The others stand beside it. The means fit nothing; the rest is fitted on the validation images alone (`stacking`) and
+then applied to every split, so that on validation itself its numbers are optimistic. Members weigh by what they are called,
+never by their order.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,7 +19,8 @@ from lesionkit.evidence import stacking
 from lesionkit.evidence.predictions import PROBABILITIES, PredictionError
 from lesionkit.evidence.stacking import CannotFit
 
-NAMES = ("ensemble", "ensemble_geometric", "ensemble_weighted", "ensemble_stacked", "ensemble_greedy")
+RULES = ("mean", "geometric", "weighted", "stacked", "greedy")
+NAMES = ("ensemble", *(f"ensemble_{rule}" for rule in RULES))  # the study's own, and those of the other rules
 
 
 class Fitted(NamedTuple):
@@ -25,6 +28,30 @@ class Fitted(NamedTuple):
 
     table: pd.DataFrame
     weights: pd.DataFrame
+
+
+def shares(predictions: pd.DataFrame, rule: str = "mean") -> dict[str, float]:
+    """What each member weighs in the study's ensemble, of sum 1: all the same, or as in `weighted`. One member alone has 1.
+
+    predictions: of the members, with the validation images where rule is "weighted". Errors as of `weighted`.
+    """
+    members = _members(predictions, "ensemble")
+    if rule == "mean" or len(members.names) == 1:
+        return dict.fromkeys(members.names, 1 / len(members.names))
+    try:
+        weights = stacking.convex_weights(*members.validation()[:2])
+    except CannotFit as reason:
+        raise CannotFit(f'{reason}: set ensemble = "mean"') from reason
+    return dict(zip(members.names, weights.tolist(), strict=True))
+
+
+def mixed(predictions: pd.DataFrame, shares: Mapping[str, float], name: str = "ensemble") -> pd.DataFrame:
+    """The mean of the models' probabilities by `shares`, of sum 1, as a table of the model `name`. Errors as of `mean`,
+    and PredictionError for a model without a share, or a share without its model."""
+    members = _members(predictions, name)
+    if {*members.names} != {*shares}:
+        raise PredictionError(f"shares of {', '.join(shares)} for the models {', '.join(members.names)}: give each its share")
+    return members.mixed(np.array([shares[one] for one in members.names]), name).table
 
 
 def mean(predictions: pd.DataFrame, name: str = "ensemble") -> pd.DataFrame:
@@ -72,16 +99,18 @@ def stacked(predictions: pd.DataFrame, name: str = "ensemble_stacked") -> Fitted
     return Fitted(members.table(p, name), weights.reset_index().assign(strength=fitted.C))
 
 
-def every(members: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """All five ensembles of the members, tables below one another in the order of NAMES; and those left out.
+def every(members: pd.DataFrame, rule: str = "mean") -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The ensembles by all RULES, tables below one another, first the study's, by `rule`, as "ensemble"; and those left out.
 
     The two plain means are always there; one that cannot be fitted is not, and stands in the second table:
-    ensemble, reason. Errors as of `mean`.
+    ensemble, reason. Errors as of `shares`.
     """
-    tables, left_out = [mean(members), geometric_mean(members)], []
-    for name, fit in zip(NAMES[2:], (weighted, stacked, greedy), strict=True):
+    makers = dict(zip(RULES, (mean, geometric_mean, weighted, stacked, greedy), strict=True))
+    tables, left_out = [mixed(members, shares(members, rule))], []
+    for name, make in ((f"ensemble_{other}", make) for other, make in makers.items() if other != rule):
         try:
-            tables.append(fit(members).table)
+            made = make(members, name=name)
+            tables.append(made.table if isinstance(made, Fitted) else made)
         except CannotFit as reason:
             left_out.append({"ensemble": name, "reason": str(reason)})
     return pd.concat(tables, ignore_index=True), pd.DataFrame(left_out, columns=["ensemble", "reason"])

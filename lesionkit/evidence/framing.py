@@ -1,6 +1,6 @@
 """Does a model read the archive from the black frame of the dermatoscope? The same images with it and cropped free of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -12,12 +12,12 @@ COLUMNS = ["model", "n", "metric", "kept", "cropped", "difference", "low", "high
 
 
 def effect(
-    scored: pd.DataFrame, unframed: pd.DataFrame, members: Sequence[str], count: int = 2000, seed: int = 0
+    scored: pd.DataFrame, unframed: pd.DataFrame, shares: Mapping[str, float], count: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """METRICS of each backbone and of the mean of `members` on the framed images, as they are and cropped: COLUMNS.
+    """METRICS of each backbone and of the ensemble of `shares` on the framed images, as they are and cropped: COLUMNS.
 
     scored: the predictions of the images as they are; unframed: those of the framed images once cropped, of the same
-    backbones. The mean, "ensemble", is left out where there are not two members, or `unframed` lacks one.
+    backbones. The ensemble (`ensembles.shares`) is left out where there are not two members, or `unframed` lacks one.
     difference = cropped − kept, on the same resamples of lesions; p as in `comparisons.differences`, p_holm corrected
     over the models within each metric. A crop shows the lesion larger, too, so that its effect is of both. No row in
     `unframed` gives no row.
@@ -28,8 +28,8 @@ def effect(
     names = list(dict.fromkeys(unframed["model"]))
     same = scored["image_id"].isin(unframed["image_id"]) & scored["model"].isin(names)
     kept, cropped = scored[same], unframed
-    if len(members) > 1 and set(members) <= set(names):
-        kept, cropped = (_with_mean(table, members) for table in (kept, cropped))
+    if len(shares) > 1 and set(shares) <= set(names):
+        kept, cropped = (_with_ensemble(table, shares) for table in (kept, cropped))
         names.append("ensemble")
     parts = []
     for name in names:
@@ -42,5 +42,5 @@ def effect(
     return table.assign(p_holm=table.groupby("metric")["p"].transform(comparisons.holm))[COLUMNS]
 
 
-def _with_mean(table: pd.DataFrame, members: Sequence[str]) -> pd.DataFrame:
-    return pd.concat([table, ensembles.mean(table[table["model"].isin(members)])], ignore_index=True)
+def _with_ensemble(table: pd.DataFrame, shares: Mapping[str, float]) -> pd.DataFrame:
+    return pd.concat([table, ensembles.mixed(table[table["model"].isin(shares)], shares)], ignore_index=True)

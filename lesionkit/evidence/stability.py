@@ -4,7 +4,7 @@ versions is the long table of one model in one split, scored more than once: ima
 known), split, y_true, version ("view0", "fold3", a seed), and the probabilities. A call is the argmax.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -57,22 +57,24 @@ def over_versions(versions: pd.DataFrame, count: int = 2000, seed: int = 0) -> p
 
 
 def every_model(
-    versions: pd.DataFrame, members: Sequence[str], split: str = "test", count: int = 2000, seed: int = 0
+    versions: pd.DataFrame, shares: Mapping[str, float], split: str = "test", count: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """`over_versions` of each model in `split`, and of the mean of `members`, as "ensemble": COLUMNS.
+    """`over_versions` of each model in `split`, and of the ensemble of `shares`: COLUMNS.
 
-    versions: as above, with the column model; no row of the split gives no row. The ensemble's versions are the means
-    of the members' own: of their views, or of their folds. It is left out where there are not two members, or where
-    one lacks an image of a version: the mean of the rest is another model.
+    versions: as above, with the column model; no row of the split gives no row. The ensemble's versions are those
+    of its members, mixed by their shares (`ensembles.shares`): their views, or their folds. It is left out where there are not two members, or where
+    one lacks an image of a version: the rest would be another model.
     """
     rows = versions[versions["split"] == split] if len(versions) else versions
     if rows.empty:
         return pd.DataFrame(columns=COLUMNS)
     described = [name for name in rows if name not in ("model", *PROBABILITIES)]
-    images = rows[rows["model"].isin(members)].groupby(described, sort=False)
-    if len(members) > 1 and images.ngroups and (images["model"].nunique() == len(members)).all():
-        mean = images[list(PROBABILITIES)].mean().reset_index().assign(model="ensemble")
-        rows = pd.concat([rows, mean], ignore_index=True)
+    own = rows[rows["model"].isin(shares)]
+    images = own.groupby(described, sort=False)
+    if len(shares) > 1 and images.ngroups and (images["model"].nunique() == len(shares)).all():
+        parts = own.assign(**own[list(PROBABILITIES)].mul(own["model"].map(shares), axis=0)).groupby(described, sort=False)
+        mixed = parts[list(PROBABILITIES)].sum().reset_index().assign(model="ensemble")
+        rows = pd.concat([rows, mixed], ignore_index=True)
     parts = [over_versions(own, count, seed).assign(model=name) for name, own in rows.groupby("model", sort=False)]
     return pd.concat(parts, ignore_index=True)[COLUMNS]
 

@@ -43,12 +43,12 @@ BLUR = 0.2
 
 
 def scores(members: Mapping[str, Member], maps: Mapping[str, np.ndarray], targets: Sequence[int], clusters: Sequence,
-           steps: int = 10, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
+           steps: int = 10, seed: int = 0, shares: Mapping[str, float] | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
     """Deletion, insertion and drop of every member under its own map, and of the ensemble under the ensemble's.
 
     maps: of each member, and where it is to be scored of "ensemble", (n, h, h) in [0, 1] of the members' images, of any
     side: each member sees the map at its own size, over its own pixels. targets: (n,) class numbers. clusters: (n,)
-    the lesion of each image. The ensemble's probability is the mean of its members', each under the ensemble's map.
+    the lesion of each image. The ensemble's probability is the mean of its members' by `shares`, None: all the same, each under the ensemble's map.
 
     First the mean curves: model, order (of ORDERS; other: the same model's or ensemble's map of another lesion's image,
     as `others` has it), kind (deletion or insertion), share (of the pixels replaced or brought back, steps + 1 values
@@ -67,7 +67,8 @@ def scores(members: Mapping[str, Member], maps: Mapping[str, np.ndarray], target
         answers[name], *rest = _answers(member, {key: maps.get(key) for key in seen}, targets, clusters, steps, seed)
         shared += rest
     if shared:
-        answers[ENSEMBLE] = np.mean([p for p, _ in shared], axis=0), np.mean([after for _, after in shared], axis=0)
+        weights = None if shares is None else [shares[name] for name in members]
+        answers[ENSEMBLE] = tuple(np.average(of_members, axis=0, weights=weights) for of_members in zip(*shared, strict=True))
     return _mean_curves(answers, "model"), _per_image(answers, "model")
 
 

@@ -25,11 +25,11 @@ class Explanation(NamedTuple):
 
 
 def explained(loaded: Mapping[str, inference.Member], files: Sequence[Path], targets: Sequence[int],
-              method: str = "gradcam") -> Iterator[Explanation]:  # fmt: skip
+              method: str = "gradcam", shares: Mapping[str, float] | None = None) -> Iterator[Explanation]:  # fmt: skip
     """The explanation of each file in turn by models as of `inference.load_members`, for its class of `targets`.
 
     Files are decoded once for all members of a size, CHUNK at a time. Maps are of the image as it is, in one view,
-    whatever the study's `tta`. Raises UnreadableImage for a file that is no image, and what `cam_maps` raises.
+    whatever the study's `tta`. shares: of the members in the ensemble's map, None: all the same. Raises UnreadableImage for a file that is no image, and what `cam_maps` raises.
     """
     largest = max(config["study"]["size"] for _, config, _ in loaded.values())
     for start in range(0, len(files), CHUNK):
@@ -41,7 +41,7 @@ def explained(loaded: Mapping[str, inference.Member], files: Sequence[Path], tar
             if key not in seen:
                 seen[key] = _decoded(files[part], key)
             members[name] = Member(name, model, config, seen[key])
-        maps = member_maps(members, targets[part], largest, method)
+        maps = member_maps(members, targets[part], largest, method, shares)
         apart = disagreement(np.stack([maps[name] for name in members]))
         shown = next(images for how, images in seen.items() if how.size == largest)
         for i, image in enumerate(shown):

@@ -1,5 +1,6 @@
-"""The folder that `lesionkit export` leaves, as whoever uses it meets it: are its models still the exported ones?"""
+"""The folder of a run or of `lesionkit export`, as whoever uses its models meets it: are they still the exported ones?"""
 
+import csv
 import hashlib
 import json
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from typing import Any
 
 ABOUT = "lesionkit.json"
 FORMAT = 2  # of ABOUT, that is written and read
+ENSEMBLE = "models/ensemble.csv"  # the members' shares, where they are fitted
 NEEDED = ("study.json", "models/")  # what predictions come from; model card and ONNX files may be changed or left out
 AGAIN = "copy or download the exported folder again"
 
@@ -31,6 +33,29 @@ def read(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{file} has format {about.get('format')}, and this lesionkit reads format {FORMAT}: export the run "
                          "again with it, or use the lesionkit that exported it")  # fmt: skip
     return about
+
+
+def study(folder: Path) -> dict[str, Any]:
+    """The settings of the study that made a run. Raises FileNotFoundError where none did, ValueError as `check`."""
+    file = Path(folder) / "study.json"
+    if not file.exists():
+        raise FileNotFoundError(
+            f"no study.json in {folder}: give the folder of a run, such as outputs/demo, or run the study first"
+        )
+    check(folder)
+    return json.loads(file.read_text())
+
+
+def shares(folder: Path) -> dict[str, float]:
+    """What each member of a run weighs in its ensemble, of sum 1. Raises as `study`, and FileNotFoundError where that is not fitted yet."""
+    settings, file = study(folder), Path(folder) / ENSEMBLE
+    if settings.get("ensemble", "mean") == "mean":
+        return dict.fromkeys(settings["backbones"], 1 / len(settings["backbones"]))
+    if not file.exists():
+        raise FileNotFoundError(f"{file} is missing: it holds the members' shares in the ensemble; run notebook 03_ensemble")
+    with file.open(newline="", encoding="utf-8") as rows:
+        found = {row["model"]: float(row["share"]) for row in csv.DictReader(rows)}
+    return {name: found[name] for name in settings["backbones"]}
 
 
 def check(folder: Path) -> None:

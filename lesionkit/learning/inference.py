@@ -172,32 +172,36 @@ def predict_files(
     run: Path, files: Sequence[Path], device: str | None = None
 ) -> tuple[pd.DataFrame, list[UnreadableImage]]:
     """`predict_with` the members of the run at `run`. Raises FileNotFoundError where one is not trained."""
-    return predict_with(load_members(run, device), files)
+    return predict_with(load_members(run, device), files, exported.shares(run))
 
 
 def load_members(run: Path, device: str | None = None) -> dict[str, Member]:
     """The trained models of the run at `run`: the backbones of its study, in its order. Raises what `load` raises."""
-    study, members = _study(run), {}
+    study, members = exported.study(run), {}
     for name in study["backbones"]:
         model, config = load(Path(run) / "models" / name, device)
         members[name] = model, config, study["backbone"].get(name, {}).get("tta", study["tta"])
     return members
 
 
-def predict_with(members: Mapping[str, Member], files: Sequence[Path]) -> tuple[pd.DataFrame, list[UnreadableImage]]:
-    """One row a file and member, and a row for the members' mean, `ensemble`: file, model, p_akiec … p_vasc, call.
+def predict_with(
+    members: Mapping[str, Member], files: Sequence[Path], shares: Mapping[str, float]
+) -> tuple[pd.DataFrame, list[UnreadableImage]]:
+    """One row a file and member, and one of their mean by `shares`, `ensemble`: file, model, p_akiec … p_vasc, call.
 
     Each file is decoded once for all members of a size, CHUNK files at a time. Files that are no image have no rows;
     their errors come second.
     """
     errors: dict[Path, UnreadableImage] = {}
-    parts = [_predict_chunk(members, files[i : i + CHUNK], errors) for i in range(0, len(files), CHUNK)]
+    parts = [_predict_chunk(members, files[i : i + CHUNK], shares, errors) for i in range(0, len(files), CHUNK)]
     columns = ["file", "model", *(f"p_{dx}" for dx in CLASSES), "call"]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
     return table, list(errors.values())
 
 
-def _predict_chunk(members: Mapping[str, Member], files: Sequence[Path], errors: dict[Path, UnreadableImage]) -> pd.DataFrame:
+def _predict_chunk(
+    members: Mapping[str, Member], files: Sequence[Path], shares: Mapping[str, float], errors: dict[Path, UnreadableImage]
+) -> pd.DataFrame:
     """The rows of a few files, in their order; those that cannot be read go to `errors`."""
     probabilities = {}
     for key in dict.fromkeys(_seen_at(member) for member in members.values()):
@@ -205,7 +209,7 @@ def _predict_chunk(members: Mapping[str, Member], files: Sequence[Path], errors:
         logits = logits_of_members([members[name] for name in names], _decoded(files, key, errors))
         probabilities |= {name: averaged(one) for name, one in zip(names, logits)}
     probabilities = {name: probabilities[name] for name in members}
-    probabilities["ensemble"] = np.mean(list(probabilities.values()), axis=0)
+    probabilities["ensemble"] = np.average(list(probabilities.values()), axis=0, weights=[shares[name] for name in probabilities]).astype(np.float32)
     readable = [file for file in files if file not in errors]
     table = pd.concat([_as_table(readable, name, p) for name, p in probabilities.items()])
     return table.sort_index(kind="stable").reset_index(drop=True)
@@ -229,17 +233,6 @@ def _decoded(files: Sequence[Path], seen: Input, errors: dict[Path, UnreadableIm
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         images = [image for image in pool.map(one, files) if image is not None]
     return np.stack(images) if images else np.zeros((0, seen.size, seen.size, 3), np.uint8)
-
-
-def _study(run: Path) -> dict[str, Any]:
-    """The settings of the study that made a run. Raises FileNotFoundError where none did, ValueError as `exported.check`."""
-    file = Path(run) / "study.json"
-    if not file.exists():
-        raise FileNotFoundError(
-            f"no study.json in {run}: give the folder of a run, such as outputs/demo, or run the study first"
-        )
-    exported.check(run)
-    return json.loads(file.read_text())
 
 
 def _as_table(files: Sequence[Path], name: str, p: np.ndarray) -> pd.DataFrame:

@@ -26,7 +26,8 @@ def check(run: Run, *, tables: bool = False) -> None:
     manifest = read_manifest(run.folder)
     for name in run.study.backbones:
         _check_member(run, manifest, name)
-    for path, maker in TABLES.items() if tables else ():
+    shares = {exported.ENSEMBLE: "03_ensemble"} if run.study.ensemble != "mean" else {}
+    for path, maker in (TABLES | shares).items() if tables else ():
         _check_fitted(run, manifest["artifacts"], path, maker)
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from lesionkit.data.decoding import Input
 from lesionkit.data.records import CLASS_NAMES
+from lesionkit.learning import exported
 from lesionkit.learning.exported import FORMAT, sha256, sha256_of
 from lesionkit.learning.inference import Member
 from lesionkit.workbook import fitted, provenance
@@ -27,7 +28,8 @@ def about(run: Run) -> dict[str, Any]:
     temperatures, thresholds = fitted.temperatures(run), fitted.melanoma_thresholds(run)
     members = {name: {"temperature": temperatures.get(name), "melanoma_thresholds": thresholds.get(name, [])}
                for name in run.study.backbones}  # fmt: skip
-    ensemble = {"rule": "the mean of the members' probabilities", "melanoma_thresholds": thresholds.get("ensemble", []),
+    shares = exported.shares(run.folder)
+    ensemble = {"rule": "the mean of the members' probabilities by their shares", "shares": shares, "melanoma_thresholds": thresholds.get("ensemble", []),
                 **fitted.as_json(fitted.reference(run))}  # fmt: skip
     ensemble["conformal"]["class_conditional"] = fitted.class_conditional(run)
     counts = run.split()["split"].value_counts(sort=False)
@@ -122,5 +124,5 @@ for member in about["members"].values():
     pixels = {image}
     session = onnxruntime.InferenceSession(member["onnx"]["file"])
     probabilities.append(session.run(None, {{"images": pixels[None]}})[0][0])
-print(dict(zip(about["classes"], np.mean(probabilities, axis=0))))
+print(dict(zip(about["classes"], np.average(probabilities, axis=0, weights=[*about["ensemble"]["shares"].values()]))))
 ```"""

@@ -65,10 +65,11 @@ class Gallery:
     probabilities: np.ndarray  # the ensemble's, (n, 7)
 
     @classmethod
-    def of(cls, run: Run, scored: pd.DataFrame, seen: pd.DataFrame) -> "Gallery":
-        """The maps of the images of `seen`, by the first of the study's `cams`. scored: predictions, the ensemble's too."""
+    def of(cls, run: Run, scored: pd.DataFrame, seen: pd.DataFrame, shares: Mapping[str, float]) -> "Gallery":
+        """The maps of the images of `seen`, by the first of the study's `cams`. scored: predictions, the ensemble's too;
+        shares: what each member weighs in it."""
         opened, size = open_members(run, seen["image_id"]), run.study.size
-        maps = members.member_maps(opened, pd.Index(CLASSES).get_indexer(seen["call"]), size, run.study.cams[0])
+        maps = members.member_maps(opened, pd.Index(CLASSES).get_indexer(seen["call"]), size, run.study.cams[0], shares)
         pictures = np.asarray(store(run, run.study).of(seen["image_id"])[:])
         calls = {name: dict(zip(rows["image_id"], np.take(CLASSES, predictions.probabilities(rows).argmax(1))))
                  for name, rows in scored.groupby("model")}  # fmt: skip

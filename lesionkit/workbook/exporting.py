@@ -15,7 +15,7 @@ import numpy as np
 from lesionkit.data import phantoms
 from lesionkit.data.decoding import Input, decode
 from lesionkit.learning import conversion, inference
-from lesionkit.learning.exported import ABOUT, sha256
+from lesionkit.learning.exported import ABOUT, ENSEMBLE, sha256
 from lesionkit.settings import public
 from lesionkit.workbook import belonging, describing
 from lesionkit.workbook.artifacts import Run
@@ -54,6 +54,8 @@ def export(run: Path, to: Path, *, onnx: bool = True, tell: Callable[[str], None
             about["members"][name] |= describing.member(name, member)
             if onnx:
                 about["members"][name]["onnx"] = _as_onnx(name, member, folder, files) | {"checked_on": what}
+        if (shares := opened.path(*ENSEMBLE.split("/"))).exists():
+            shutil.copyfile(shares, folder / ENSEMBLE)
         (folder / "README.md").write_text(describing.readme(opened, about), encoding="utf-8")
         files = filter(Path.is_file, sorted(folder.rglob("*")))
         about["files"] = {file.relative_to(folder).as_posix(): sha256(file) for file in files}

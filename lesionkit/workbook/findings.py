@@ -52,8 +52,9 @@ def _ensemble(table) -> list[str]:
     tests = table("03_comparisons").query("test == 'balanced_accuracy'")
     better = tests[(tests["p_holm"] < 0.05) & (tests["estimate"] > 0)]
     five = table("03_ensembles").query("metric == 'balanced_accuracy'").sort_values("value", ascending=False)
+    own = "weighted" if "ensemble_mean" in set(five["model"]) else "mean"
     said = ", ".join(
-        f"{row['model'].removeprefix('ensemble_').replace('ensemble', 'mean')} {row['value']:.3f}"
+        f"{row['model'].removeprefix('ensemble_').replace('ensemble', own)} {row['value']:.3f}"
         for _, row in five.iterrows()
     )
     return [

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lesionkit.data.records import CLASSES
-from lesionkit.evidence import conformal, openset, predictions, scaling
+from lesionkit.evidence import conformal, ensembles, openset, predictions, scaling
 from lesionkit.learning import exported
 from lesionkit.plots.style import SPLIT_LABELS
 from lesionkit.workbook.artifacts import Run
@@ -36,16 +36,19 @@ def reference(run: Run) -> Reference | None:
     first, several = run.study.backbones[0], len(run.study.backbones) > 1
     validation = predictions.by_model(table, split="val")
     p, y = _stacked(validation), predictions.targets(validation[first])
-    limits = conformal.thresholds(y, p.mean(axis=0), clusters=predictions.clusters(validation[first]))
+    shares = ensembles.shares(table, run.study.ensemble)
+    weights = [shares[name] for name in validation]
+    mean = np.average(p, axis=0, weights=weights)
+    limits = conformal.thresholds(y, mean, clusters=predictions.clusters(validation[first]))
     most = np.quantile(openset.disagreement(p), 1 - UNLIKE) if several else np.inf
     rows = []
     for split in (name for name in SPLIT_LABELS if (table["split"] == name).any()):
         tables = predictions.by_model(table, split=split)
         p_of, own = _stacked(tables), predictions.targets(tables[first])
-        held = conformal.sets(p_of.mean(axis=0), limits)[np.arange(len(own)), own]
+        held = conformal.sets(np.average(p_of, axis=0, weights=weights), limits)[np.arange(len(own)), own]
         rows.append((split, len(own), float(held.mean()), float((openset.disagreement(p_of) > most).mean())))
     splits = pd.DataFrame(rows, columns=["split", "n", "holds", "unlike"])
-    return Reference(scaling.temperature(y, p.mean(axis=0)), limits, float(most), splits)
+    return Reference(scaling.temperature(y, mean), limits, float(most), splits)
 
 
 def as_json(found: Reference | None) -> dict[str, Any]:

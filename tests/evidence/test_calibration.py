@@ -195,17 +195,18 @@ def test_diagrams_are_before_and_after():
 
 def test_orders_compare_the_same_images():
     members = scored("abc")
-    found = calibration.orders(members, count=50)
+    shares = {"a": 0.5, "b": 0.3, "c": 0.2}
+    found = calibration.orders(members, shares, count=50)
     assert list(dict.fromkeys(found["order"])) == [*calibration.ORDERS, calibration.DIFFERENCE]
     values = found.set_index(["split", "metric", "order"])["value"]
-    mean = ensembles.mean(members)
+    mean = ensembles.mixed(members, shares)
     test = mean[mean["split"] == "test"]
     plain = calibration.scores(predictions.targets(test), predictions.probabilities(test))
     assert values["test", "ece", "mean"] == pytest.approx(plain["ece"], abs=1e-6)
     after = predictions.by_model(scaling.scaled_table(mean), split="external")["ensemble"]
     again = calibration.scores(predictions.targets(after), predictions.probabilities(after))
     assert values["external", "brier", "average_then_calibrate"] == pytest.approx(again["brier"], abs=1e-6)
-    scaled = ensembles.mean(scaling.scaled_table(members))
+    scaled = ensembles.mixed(scaling.scaled_table(members), shares)
     before = predictions.by_model(scaled, split="test")["ensemble"]
     first = calibration.scores(predictions.targets(before), predictions.probabilities(before))
     assert values["test", "log_loss", "calibrate_then_average"] == pytest.approx(first["log_loss"], abs=1e-6)
@@ -215,7 +216,7 @@ def test_orders_compare_the_same_images():
 
 
 def test_orders_of_one_member_do_not_differ():
-    found = calibration.orders(scored("a"), count=30)
+    found = calibration.orders(scored("a"), {"a": 1}, count=30)
     difference = found[found["order"] == calibration.DIFFERENCE]
     np.testing.assert_allclose(difference[["value", "low", "high"]].to_numpy(float), 0, atol=1e-6)
 
@@ -223,7 +224,7 @@ def test_orders_of_one_member_do_not_differ():
 def test_orders_without_validation_of_every_member_are_undefined():
     members = scored("ab")
     members = members[(members["model"] != "b") | (members["split"] != "val")]
-    found = calibration.orders(members, count=20)
+    found = calibration.orders(members, {"a": 0.5, "b": 0.5}, count=20)
     plain = found["order"] == "mean"
     assert found.loc[plain, "value"].notna().all() and found.loc[~plain, "value"].isna().all()
     assert set(found.loc[~plain, "note"]) == {calibration.UNFITTED}

@@ -43,6 +43,14 @@ def test_contribution_is_the_ensemble_with_it_minus_without_it():
         np.testing.assert_allclose([row["low"], row["high"]], np.quantile(paired, [0.025, 0.975]), atol=1e-9)
 
 
+def test_a_weighted_ensemble_is_fitted_anew_without_a_member():
+    table = pd.concat([members("a", "b", "c"), members("a", "b", "c").assign(split="val", image_id=lambda t: "v" + t["image_id"])])
+    found = diversity.leave_one_out(table, "test", "weighted", count=20).set_index(["model", "metric"])["without_it"]
+    rest = table[table["model"] != "a"]
+    again = ensembles.weighted(rest).table.query("split == 'test'")
+    assert found["a", "macro_f1"] == pytest.approx(scores(again)["macro_f1"])
+
+
 def test_good_members_help_and_one_that_avoids_the_truth_hurts():
     good = members("a", "b")
     averse = table("averse", rows(210), seed=8, strength=-3)

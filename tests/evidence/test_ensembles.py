@@ -147,7 +147,8 @@ def test_every_stacks_all_five_and_keeps_groups_and_rows():
     table = study("a", "b", "c").assign(energy=1.5)
     before = table.copy()
     all_five, left_out = ensembles.every(table)
-    assert list(all_five["model"].unique()) == list(ensembles.NAMES) and left_out.empty
+    others = [f"ensemble_{rule}" for rule in ensembles.RULES if rule != "mean"]
+    assert list(all_five["model"].unique()) == ["ensemble", *others] and left_out.empty
     assert list(all_five) == [*predictions.KEYS, "group_id", *PROBABILITIES]  # energy is of one network's logits
     assert all_five.groupby(["model", "split"]).size().eq(140).all()
     one = table[table["model"] == "a"].set_index("image_id")
@@ -158,6 +159,27 @@ def test_every_stacks_all_five_and_keeps_groups_and_rows():
     keys = ["model", "image_id"]
     turned, straight = turned.set_index(keys).sort_index(), all_five.set_index(keys).sort_index()
     pd.testing.assert_frame_equal(turned, straight, rtol=1e-3, atol=1e-4)
+
+
+def test_a_study_may_name_the_weighted_mean_its_ensemble():
+    table = study("a", "b", "c")
+    shares = ensembles.shares(table, "weighted")
+    assert list(shares) == ["a", "b", "c"] and sum(shares.values()) == pytest.approx(1)
+    assert shares == pytest.approx(ensembles.weighted(table).weights.set_index("model")["weight"].to_dict())
+    made, _ = ensembles.every(table, "weighted")
+    others = [f"ensemble_{rule}" for rule in ensembles.RULES if rule != "weighted"]
+    assert list(made["model"].unique()) == ["ensemble", *others]
+    plain, _ = ensembles.every(table)
+    for one, other in (("ensemble", "ensemble_weighted"), ("ensemble_mean", "ensemble")):
+        p = [predictions.probabilities(of[of["model"] == name]) for of, name in ((made, one), (plain, other))]
+        np.testing.assert_allclose(*p, atol=1e-6)
+    assert ensembles.shares(table) == dict.fromkeys("abc", 1 / 3)
+    assert ensembles.shares(table[table["model"] == "a"], "weighted") == {"a": 1}
+    with pytest.raises(ensembles.CannotFit, match='set ensemble = "mean"'):
+        ensembles.shares(table[table["split"] != "val"], "weighted")
+    for wrong in ({"a": 0.5, "b": 0.5}, dict.fromkeys("abcd", 0.25)):
+        with pytest.raises(predictions.PredictionError, match="give each its share"):
+            ensembles.mixed(table, wrong)
 
 
 @pytest.mark.parametrize(

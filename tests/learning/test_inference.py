@@ -1,8 +1,10 @@
 """Probabilities from saved models, for the store and for files."""
 
 import json
+import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -118,6 +120,19 @@ def test_files_of_any_kind_get_a_row_a_model_and_one_for_their_mean(run, tmp_pat
     p = table.filter(like="p_").to_numpy().reshape(2, 3, 7)
     assert np.allclose(p.sum(2), 1, atol=1e-5) and np.allclose(p[:, 2], p[:, :2].mean(1), atol=1e-6)
     assert list(table["call"]) == [CLASSES[k] for k in p.reshape(6, 7).argmax(1)]
+
+
+def test_a_weighted_ensemble_needs_its_shares_and_takes_them(run, tmp_path):
+    copy, file = tmp_path / "run", tmp_path / "one.png"
+    shutil.copytree(run, copy)
+    settings = json.loads((copy / "study.json").read_text())
+    (copy / "study.json").write_text(json.dumps({**settings, "ensemble": "weighted"}))
+    Image.fromarray(np.random.default_rng(3).integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(file)
+    with pytest.raises(FileNotFoundError, match="ensemble.csv is missing.*run notebook 03_ensemble"):
+        inference.predict_files(copy, [file], "cpu")
+    pd.DataFrame({"model": ["test_resnet", "baseline_cnn"], "share": [0.9, 0.1]}).to_csv(copy / "models" / "ensemble.csv", index=False)
+    p = inference.predict_files(copy, [file], "cpu")[0].set_index("model").filter(like="p_")
+    assert np.allclose(p.loc["ensemble"], 0.1 * p.loc["baseline_cnn"] + 0.9 * p.loc["test_resnet"], atol=1e-6)
 
 
 def test_a_file_is_decoded_once_for_all_members_of_a_size_and_chunks_change_nothing(run, tmp_path, monkeypatch):

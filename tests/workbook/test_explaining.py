@@ -77,7 +77,7 @@ def test_maps_are_for_the_ensembles_call(run, tmp_path, monkeypatch):
     files = photographs(tmp_path, "a.png", "b.png", "c.png")
     table, _ = explaining.explain_files(run, files, tmp_path / "out", "layercam")
     called = table.loc[table["model"] == "ensemble", "call"]
-    assert asked == [(list(SIZES), [CLASSES.index(dx) for dx in called], ("layercam",))]
+    assert asked == [(list(SIZES), [CLASSES.index(dx) for dx in called], ("layercam", dict.fromkeys(SIZES, 1 / len(SIZES))))]
 
 
 def test_nothing_is_written_where_no_file_can_be_read(run, tmp_path):
