@@ -23,8 +23,8 @@ def fit_and_score(
     "candidates": predictions of the validation, test and external images, as model `name`; "shifted": of the validation images
     under each shift (`shifted.under_shifts`). Their attrs hold `made_from`, and `cost`: epochs that were run, seconds in all.
     Tables that lie in `kept/KIND/NAME.parquet`, of the same pixels, split, settings and code, are returned without a
-    training: the weights need not be kept. What only answers otherwise, such as with more views, takes the weights of the
-    candidate beside `folder` that was trained alike. images: the folder that the paths of `index` (image_id, path) are below.
+    training: the weights need not be kept. What only answers otherwise, such as with more views, takes the weights of a
+    candidate beside `folder` that was trained alike, and the baseline those of notebook 02, in the folder above these. images: the folder that the paths of `index` (image_id, path) are below.
     """
     rows = split[split["split"].isin(("val", "test", "external"))]
     made_from = _made_from(pixels, split, settings)
@@ -59,7 +59,7 @@ def costs(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 def _trained_alike(pixels: Pixels, split: pd.DataFrame, settings: Study, folder: Path) -> Path | None:
     wanted = _trained_from(pixels, split, settings)
-    done = (training.finished(other) for other in sorted(folder.parent.glob("*/")))
+    done = map(training.finished, sorted([*folder.parent.glob("*/"), *folder.parents[1].glob("*/")]))
     return next((other.folder for other in done if other and other.config["fingerprint"] == wanted), None)
 
 

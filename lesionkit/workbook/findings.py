@@ -1,5 +1,7 @@
 """What a study found, in a dozen sentences with numbers from its tables."""
 
+from functools import partial
+
 import pandas as pd
 
 from lesionkit.evidence.balancing import MATCHED
@@ -24,7 +26,8 @@ def findings(run: Run) -> str:
 
     told = ("05b_faithfulness", "05c_sanity", "05d_counterfactual", "05d_shortcuts")
     explained = all(run.path("tables", f"{name}.csv").exists() for name in told)
-    parts = (_controls, _ensemble, _melanoma, _calibration, _outside, *((_explanations,) if explained else ()))
+    outside = partial(_outside, cropped=run.study.frame == "crop")
+    parts = (_controls, _ensemble, _melanoma, _calibration, outside, *((_explanations,) if explained else ()))
     return "\n".join(f"- {line}" for part in parts for line in part(table)) + "\n"
 
 
@@ -90,21 +93,27 @@ def _calibration(table) -> list[str]:
     ]  # fmt: skip
 
 
-def _outside(table) -> list[str]:
+def _outside(table, cropped: bool) -> list[str]:
     drop, frame, prior = table("04_drop"), table("04b_frame"), table("04b_prior_shift")
-    n = f"{frame['n'].max():,.0f} " if len(frame) else ""
     prior = prior[prior["metric"] == "balanced_accuracy"]
     changed = {"difference": "value", "difference_low": "low", "difference_high": "high"}
     prior = prior.drop(columns=["value", "low", "high"]).rename(columns=changed)
     return [
         f"**Outside** the ensemble loses {spoken(drop, 'drop', model='ensemble', metric='balanced_accuracy')} of balanced accuracy "
         f"and {spoken(drop, 'drop', model='ensemble', metric='macro_auc')} of macro AUC (`04_drop`).",
-        f"**The frame.** Cropping it from the {n}external images that have one changes the accuracy on them by "
-        f"{spoken(frame, 'difference', sign=True, model='ensemble', metric='accuracy')} and the melanoma sensitivity by "
-        f"{spoken(frame, 'difference', sign=True, model='ensemble', metric='melanoma_sensitivity')} (`04b_frame`).",
+        f"**The frame** {'is cropped from every image before a model sees it.' if cropped else _frame(frame)}",
         "**Prevalence.** Prior correction by EM, which uses the unlabelled external images, changes the balanced accuracy by "
         f"{spoken(prior, sign=True, method=METHODS[-1])} (`04b_prior_shift`).",
     ]
+
+
+def _frame(frame: pd.DataFrame) -> str:
+    n = f"{frame['n'].max():,.0f} " if len(frame) else ""
+    return (
+        f"is in {n}external images. Cropping it changes the accuracy on them by "
+        f"{spoken(frame, 'difference', sign=True, model='ensemble', metric='accuracy')} and the melanoma sensitivity by "
+        f"{spoken(frame, 'difference', sign=True, model='ensemble', metric='melanoma_sensitivity')} (`04b_frame`)."
+    )
 
 
 def _explanations(table) -> list[str]:

@@ -23,9 +23,9 @@ WAITS = {
     "05b": ("01", "02"),
     "05c": ("01", "02"),
     "05d": ("01", "02"),
-    "07": ("01",),
+    "07": ("01", "02"),
 }
-OF_THE_FIRST = ("02b",)  # train the study's first backbone again, and need its predictions only
+OF_THE_FIRST = ("02b", "07")  # train the study's first backbone again, and need of 02 what it has made of that alone
 ON_A_GPU = ("02", "05", "07")  # numbers: train or explain models
 UNKNOWN = 60.0  # seconds of a step that has not been run yet
 

@@ -1,5 +1,6 @@
 """The findings say what the tables hold: the right rows, their signs, and the corrected p-values."""
 
+import dataclasses
 import re
 
 import pandas as pd
@@ -150,6 +151,8 @@ def test_outside_losses_are_plain_and_changes_signed(run):
     assert "+0.034 [-0.017, +0.051]" in line(run, "04b_prior_shift")
     run.save_csv(tables()["04b_frame"].iloc[:0], "tables", "04b_frame.csv")
     assert "not available" in line(run, "04b_frame")
+    run.study = dataclasses.replace(run.study, frame="crop")
+    assert "- **The frame** is cropped from every image before a model sees it.\n" in findings(run)
 
 
 def test_a_missing_table_is_named_with_its_notebook(run):

@@ -26,7 +26,7 @@ def test_what_each_step_waits_for():
     assert waits("03_") == waits("05_") == waits("05d") == {"01_eda", *trained}
     assert waits("03b") == waits("03c") == waits("04_") == waits("04b") == waits("04c") == {*waits("03_"), "03_ensemble"}
     assert waits("06") == {step.id.replace("train_backbone_", "") for step in STEPS} - {"06_report", "07_robustness", "report"}
-    assert waits("07") == {"01_eda"}
+    assert waits("07") == {"01_eda", "02_resnet50"}
     assert waits("report") == waits("06") | {"06_report", "07_robustness"}
 
 
