@@ -102,6 +102,7 @@ class Study:
     # notebook 07: the first backbone is trained again with each change, e.g. [candidate.discs] discs = 0.5; with after = "no_frame"
     # it is made on top of that candidate's, and compared with that candidate
     candidate: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    leave_archive_out: bool = False  # each is also trained without each of the sources of HAM10000, and scored on that one
 
     @property
     def synthetic(self) -> bool:
@@ -163,7 +164,7 @@ RANGES = {  # smallest and largest
 HOW = ("threads", "processes", "compile", "tracking")  # of no notebook's matter: a change of these makes none stale
 FIXED = (
     "name", "title", "note", "seed", "given", "phantoms", "phantom_size", "external", "mapping", "split", "fractions", "fit", "frame",
-    "backbones", "ensemble", "backbone", "candidate",
+    "backbones", "ensemble", "backbone", "candidate", "leave_archive_out",
     "resamples", "explained", "scored", "curve_steps", "cams", "masks",
 )  # of the study as a whole: a [backbone.X] table cannot set them  # fmt: skip
 

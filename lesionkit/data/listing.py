@@ -3,7 +3,7 @@
 import csv
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,17 +71,18 @@ def walk(folder: Path, unlisted: Callable[[OSError], None] | None = _unlisted) -
 
 
 def read_table(
-    listing: Listing, file: str, needed: list[str], optional: list[str]
+    listing: Listing, file: str, needed: list[str], optional: list[str], newer: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The `needed` and `optional` columns of a table as text, with `line` ("file:number"); and its problems.
 
     Commas, semicolons or tabs, quoted or not; case and outer spaces of column names are ignored. A missing
-    optional column is all NA and a problem; a missing needed one raises DataError.
+    optional column is all NA and a problem; a missing needed one raises DataError; one of `newer`, which older editions
+    of the release lack, is all NA and no problem.
     """
     table = read_text(listing.folder / file, file)
     table.columns = [str(name).strip().casefold() for name in table.columns]
-    wanted = {name.casefold(): name for name in [*needed, *optional]}
-    missing = [name for key, name in wanted.items() if key not in table.columns]
+    wanted = {name.casefold(): name for name in [*needed, *optional, *newer]}
+    missing = [name for key, name in wanted.items() if key not in table.columns and name not in newer]
     for name in missing:
         if name in needed:
             raise DataError.about(

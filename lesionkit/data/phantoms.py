@@ -18,7 +18,7 @@ from lesionkit.data.phantom_drawing import draw_lesion, paint
 from lesionkit.data.phantom_photographs import ARCHIVES, ARTEFACTS, nudged, photograph
 from lesionkit.data.records import CLASSES
 
-VERSION = 2  # of the generator: raise it with any change that changes a byte
+VERSION = 3  # of the generator: raise it with any change that changes a byte
 MARKER = "phantoms.json"
 FEWEST = 30  # images with which both archives still hold every class
 COPIES = 3  # near-duplicates planted in each archive
@@ -51,6 +51,7 @@ CONFIRMED = {
     "vasc": ("histo", "consensus"),
     "nv": ("histo", "follow_up", "follow_up", "consensus"),
 }
+PARTS = {"HAM": "phantom_clinic", "ROS": "phantom_practice"}  # looks of the internal archive: what its metadata call them
 ISIC_LABELS = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", "UNK")
 
 
@@ -60,8 +61,8 @@ def write(folder: Path, images: int = 600, size: int = 96, seed: int = 0) -> Non
     images: internal ones, at least 30; the external archive holds their bytes and a third as many of its own.
     size: side of the square images, pixels, at least 32. seed: 0 or more; the same one gives the same bytes.
 
-    Writes HAM10000_images/ and HAM10000_metadata.csv; ISIC_2019_Training_Input/, …_GroundTruth.csv and
-    …_Metadata.csv; masks/ISIC_#######_segmentation.png (0 or 255, exact) for every image; of what is no skin,
+    Writes HAM10000_images/ and HAM10000_metadata.csv (of two sources, where the release has four);
+    ISIC_2019_Training_Input/, …_GroundTruth.csv and …_Metadata.csv; masks/ISIC_#######_segmentation.png (0 or 255, exact) for every image; of what is no skin,
     `artefacts/<corners, hair, ink or ruler>/ISIC_#######_segmentation.png` for each image that has it; and a small JSON
     that names the parameters. The folder appears whole or not at all.
     Raises ValueError for too few images or pixels, FileExistsError if the folder holds anything else.
@@ -107,18 +108,18 @@ def plan(images: int, seed: int) -> pd.DataFrame:
     """What will be written, a row an image, before a pixel is drawn.
 
     Columns: image_id, file (without ending), lesion_id ("" where none is given), dx, label (ISIC 2019's),
-    archive, look (the archive that took it), lesion and view (keys: with the seed they determine the pixels),
+    archive, look (of ARCHIVES: who took it, of the internal one either of two), lesion and view (keys: with the seed they determine the pixels),
     nudge (pixels; not 0 in a near-duplicate: the same view under new ids), age, sex, localization, dx_type.
     """
     rng = np.random.default_rng([seed, 0])
     others = round(images / 3)
-    inside = _lesions(_counts(images - COPIES, INTERNAL, LESIONS), ["HAM"], 0, rng)
+    inside = _lesions(_counts(images - COPIES, INTERNAL, LESIONS), ["HAM", "HAM", "ROS"], 0, rng).assign(archive="HAM")
     outside = _lesions(_counts(others - COPIES, EXTERNAL, 1), ["BCN", "BCN", "MSK"], len(inside), rng)
     first = inside.drop_duplicates("lesion")
     twins = first[first["dx"].isin(["bkl", "mel", "nv"])].sample(COPIES, random_state=rng)
     copies = first.drop(twins.index).sample(COPIES, random_state=rng)
     inside = pd.concat([inside, twins.assign(nudge=1, alias=-1 - np.arange(COPIES))])
-    copies = copies.assign(nudge=-1, alias=-1 - np.arange(COPIES), archive="BCN")  # look stays HAM
+    copies = copies.assign(nudge=-1, alias=-1 - np.arange(COPIES), archive="BCN")  # the look stays
     outside = pd.concat([outside, copies])
     return pd.concat([_name(inside, 24306, rng), _name(outside, 53453, rng)], ignore_index=True)
 
@@ -188,7 +189,7 @@ def _fill(folder: Path, table: pd.DataFrame, size: int, seed: int) -> None:
     with ThreadPoolExecutor(4) as pool:  # NumPy and Pillow release the lock; no order is assumed
         list(pool.map(_draw, repeat(folder), lesions, repeat(size), repeat(seed)))
     inside = table[table["archive"] == "HAM"]
-    ham = inside[["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization"]]
+    ham = inside[["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization"]].assign(dataset=inside["look"].map(PARTS))
     _csv(ham, folder / "HAM10000_metadata.csv")
     isic = table.sort_values("image_id")
     labels = pd.DataFrame({label: (isic["label"] == label).astype(float) for label in ISIC_LABELS})

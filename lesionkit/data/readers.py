@@ -82,11 +82,12 @@ def empty_index() -> pd.DataFrame:
 def _ham_metadata(listing: Listing, file: str, record: Record) -> Rows:
     """HAM10000_metadata (.csv, .tab or no ending): one table holds it all."""
     rows, problems = read_table(
-        listing, file, ["image_id", "dx"], ["lesion_id", "dx_type", "age", "sex", "localization"]
+        listing, file, ["image_id", "dx"], ["lesion_id", "dx_type", "age", "sex", "localization"], ["dataset"]
     )
     rows = rows.rename(columns={"localization": "site", "dx": "source_dx"})
     rows["source_dx"] = rows["source_dx"].str.strip().fillna("")  # NA would say: not one-hot
-    return rows.assign(image_id=image_ids(rows["image_id"]), source="HAM10000"), [problems]
+    archive = rows.pop("dataset").str.strip()  # vidir_modern, rosendahl, …: whose images HAM10000 was put together from
+    return rows.assign(image_id=image_ids(rows["image_id"]), source=archive.fillna("HAM10000")), [problems]
 
 
 def _isic2018(listing: Listing, file: str, record: Record) -> Rows:

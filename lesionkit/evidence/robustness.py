@@ -21,6 +21,9 @@ CLEAN = "none"  # the name of no shift
 SEVERAL = ("several 1", "several 2", "several 3")  # draws of several shifts at once
 
 
+ARCHIVE = "without "  # begins the name of what was answered by a training without an archive
+
+
 def shifted_replicates(shifted: pd.DataFrame, count: int = 2000, seed: int = 0) -> dict[str, Replicates]:
     """Of each shift, CLEAN first, the metrics of all candidates on the same resamples of lesions.
 
@@ -52,13 +55,18 @@ def _against(r: Replicates, after: Mapping[str, str], metrics: Sequence[str]) ->
 
 
 def proxy_of(replicates: Mapping[str, Replicates]) -> Replicates:
-    """The candidates' SCORE averaged over SEVERAL, as one metric, `robustness`, beside that of CLEAN, `validation`."""
-    clean, shifts = replicates[CLEAN], [replicates[name] for name in SEVERAL]
+    """The candidates' SCORE averaged over SEVERAL, as one metric, `robustness`, beside that of CLEAN, `validation`, and where
+    there are trainings without an archive the mean over the archives left out, `left_out`."""
+    clean = replicates[CLEAN]
+    parts = {"robustness": [replicates[name] for name in SEVERAL], "validation": [clean],
+             "left_out": [r for name, r in replicates.items() if name.startswith(ARCHIVE)]}  # fmt: skip
+    parts = {name: of for name, of in parts.items() if of}
     at = clean.metrics.index(SCORE)
-    point = np.stack([np.mean([r.point[:, at] for r in shifts], axis=0), clean.point[:, at]], 1)
-    values = np.stack([np.mean([r.values[:, :, at] for r in shifts], axis=0), clean.values[:, :, at]], 2)
-    reasons = np.array([["", reason] for reason in clean.reasons[:, at]], dtype=object)
-    return Replicates(clean.models, ("robustness", "validation"), point, values, reasons, clean.alone)
+    point = np.stack([np.mean([r.point[:, at] for r in of], axis=0) for of in parts.values()], 1)
+    values = np.stack([np.mean([r.values[:, :, at] for r in of], axis=0) for of in parts.values()], 2)
+    reasons = np.stack([["; ".join(filter(None, dict.fromkeys(of_model))) for of_model in zip(*(r.reasons[:, at] for r in of))]
+                        for of in parts.values()], 1).astype(object)  # fmt: skip
+    return Replicates(clean.models, tuple(parts), point, values, reasons, clean.alone)
 
 
 def decide(proxy: Replicates, after: Mapping[str, str]) -> pd.DataFrame:
@@ -93,7 +101,7 @@ def gains(tables: pd.DataFrame, after: Mapping[str, str], count: int = 2000, see
 
 
 def foretold(decided: pd.DataFrame, gained: pd.DataFrame, metrics: Sequence[str] = CLAIMED) -> pd.DataFrame:
-    """Does the proxy tell the order outside? metric, by (robustness or validation), correlation, p, n: Spearman over candidates.
+    """Does the proxy tell the order outside? metric, by (robustness, left_out or validation), correlation, p, n: Spearman over candidates.
 
     Exact permutation p below ten candidates; few candidates can show only a strong relation.
     """
@@ -101,7 +109,7 @@ def foretold(decided: pd.DataFrame, gained: pd.DataFrame, metrics: Sequence[str]
     rows = []
     for metric in metrics:
         truth = outside[outside["metric"] == metric].set_index("model")["value"]
-        for by in ("robustness", "validation"):
+        for by in (by for by in ("robustness", "left_out", "validation") if by in decided):
             pair = decided.set_index("model")[by], truth.reindex(decided["model"])
             rows.append({"metric": metric, "by": by, **_spearman(*(one.to_numpy(float) for one in pair))})
     return pd.DataFrame(rows)

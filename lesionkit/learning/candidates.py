@@ -9,6 +9,7 @@ import pandas as pd
 from lesionkit import sources
 from lesionkit.data import shifts
 from lesionkit.data.pixels import Pixels
+from lesionkit.evidence.robustness import ARCHIVE
 from lesionkit.learning import extras, inference, shifted, training
 from lesionkit.study import Study
 
@@ -21,7 +22,7 @@ def fit_and_score(
     """Train candidate `name`, a study of one backbone, in `folder`, and return what it answers, a table each of KINDS.
 
     "candidates": predictions of the validation, test and external images, as model `name`; "shifted": of the validation images
-    under each shift (`shifted.under_shifts`). Their attrs hold `made_from`, and `cost`: epochs that were run, seconds in all.
+    under each shift (`shifted.under_shifts`), and, with `leave_archive_out`, what `without_archives` returns. Their attrs hold `made_from`, and `cost`: epochs that were run, seconds in all.
     Tables that lie in `kept/KIND/NAME.parquet`, of the same pixels, split, settings and code, are returned without a
     training: the weights need not be kept. What only answers otherwise, such as with more views, takes the weights of a
     candidate beside `folder` that was trained alike, and the baseline those of notebook 02, in the folder above these. images: the folder that the paths of `index` (image_id, path) are below.
@@ -40,10 +41,30 @@ def fit_and_score(
     paths = [images / path for path in index.set_index("image_id").loc[val["image_id"], "path"]]
     under = shifted.under_shifts(model, config, val, paths, settings.seed, settings.tta)
     cost = {"epochs": len(trained.history), "seconds": round(float(trained.history["seconds"].sum()), 1)}
+    if settings.leave_archive_out:
+        under = pd.concat([under, without_archives(pixels, split, settings, folder)], ignore_index=True)
     found = {"candidates": extras.as_table(rows, logits, name), "shifted": under.assign(model=name)}
     for table in found.values():
         table.attrs = {"made_from": made_from, "cost": cost}
     return found
+
+
+def without_archives(pixels: Pixels, split: pd.DataFrame, settings: Study, folder: Path) -> pd.DataFrame:
+    """Of each source of the internal images, what is answered by a training without its images, nor any near-duplicate of them.
+
+    The predictions of its training and validation images, as those of a shift "without SOURCE"; columns as of
+    `shifted.under_shifts`. No row where all are of one source.
+    """
+    learnt, parts = split[split["split"].isin(("train", "val"))], []
+    for source in sorted(learnt["source"].unique()) if learnt["source"].nunique() > 1 else ():
+        held = learnt[learnt["source"] == source]
+        rest = learnt[~learnt["group_id"].isin(held["group_id"])]
+        trained = training.fit(settings.backbones[0], pixels, rest, settings, folder / f"without_{source}")
+        model, config = inference.load(trained.folder)
+        logits = inference.logits_of_rows(model, config, pixels, held["image_id"], settings.tta)
+        answers = extras.as_table(held.assign(split="val"), logits, config["backbone"])
+        parts.append(answers.assign(shift=f"{ARCHIVE}{source}", severity=0))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def joined(found: Mapping[str, Mapping[str, pd.DataFrame]], kind: str) -> pd.DataFrame:
@@ -72,4 +93,6 @@ def _made_from(pixels: Pixels, split: pd.DataFrame, settings: Study) -> str:
     trained = _trained_from(pixels, split, settings)
     code = sources.code_hash([Path(shifts.__file__), Path(shifted.__file__)])
     asked = split.loc[split["split"] != "train", ["image_id", "lesion_id", "group_id", "dx", "split"]].sort_values("image_id")
-    return hashlib.blake2b(f"{trained} {code} {settings.tta}\n{asked.to_csv(index=False)}".encode(), digest_size=16).hexdigest()
+    sources_of = split[["image_id", "source"]].to_csv(index=False) if settings.leave_archive_out else ""
+    made_from = f"{trained} {code} {settings.tta}\n{asked.to_csv(index=False)}{sources_of}"
+    return hashlib.blake2b(made_from.encode(), digest_size=16).hexdigest()

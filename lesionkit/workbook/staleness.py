@@ -179,7 +179,7 @@ def _parameters(step: Step, study: Study) -> dict[str, Any]:
     settings = asdict(study.for_backbone(step.backbone) if step.backbone else study)
     if step.number == "01":
         return {key: value for key, value in settings.items() if key in DATA_SETTINGS}
-    left_out = {*HOW, *(OTHERS_SETTINGS if step.backbone else ()), *(("candidate",) if step.number != "07" else ())}
+    left_out = {*HOW, *(OTHERS_SETTINGS if step.backbone else ()), *(("candidate", "leave_archive_out") if step.number != "07" else ())}
     tables = {name: {key: value for key, value in own.items() if key not in HOW} for name, own in settings["backbone"].items()}
     return {key: value for key, value in (settings | {"backbone": tables}).items() if key not in left_out}
 

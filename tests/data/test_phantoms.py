@@ -69,7 +69,7 @@ def test_layout_and_columns_are_the_official_ones(folder, ham, isic):
         "ISIC_2019_Training_GroundTruth.csv",
         "ISIC_2019_Training_Metadata.csv",
     }
-    assert list(ham) == ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization"]
+    assert list(ham) == ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization", "dataset"]
     headers = [path.read_text().splitlines()[0] for path in sorted(folder.glob("ISIC_2019_*.csv"))]
     assert headers == ["image,MEL,NV,BCC,AK,BKL,DF,VASC,SCC,UNK", "image,age_approx,anatom_site_general,lesion_id,sex"]
     assert {path.stem for path in (folder / "HAM10000_images").iterdir()} == set(ham["image_id"])

@@ -50,6 +50,19 @@ def test_robustness_is_the_mean_over_the_draws_of_the_macro_auc(replicates):
     assert proxy.of("helps", "validation")[0] == pytest.approx(auc(answers(2.5, "helps")), abs=1e-6)
 
 
+def test_archives_left_out_are_one_more_proxy():
+    shifted = pd.concat([answers(skill, model).assign(shift=shift) for model, skill in (("baseline", 1.0), ("helps", 2.0))
+                         for shift in ("none", *robustness.SEVERAL)])  # fmt: skip
+    left = pd.concat([answers(skill, model, seed=seed).assign(shift=f"without {name}") for seed, name in enumerate(("a", "b"), 1)
+                      for model, skill in (("baseline", 1.5), ("helps", 1.0))])  # fmt: skip
+    decided = robustness.decide(robustness.proxy_of(robustness.shifted_replicates(pd.concat([shifted, left]), count=100)),
+                                {"helps": "baseline"}).set_index("model")  # fmt: skip
+    assert decided.loc["helps", "left_out"] == pytest.approx(np.mean([auc(answers(1.0, "x", seed=seed)) for seed in (1, 2)]), abs=1e-6)
+    assert decided.loc["helps", "left_out_difference"] < 0 < decided.loc["helps", "robustness_difference"]
+    outside = pd.DataFrame({"model": ["baseline", "helps"], "split": "external", "metric": "macro_auc", "value": [0.6, 0.7]})
+    assert set(robustness.foretold(decided.reset_index(), outside, ["macro_auc"])["by"]) == {"robustness", "left_out", "validation"}
+
+
 def test_what_helps_is_kept_and_what_does_nothing_or_costs_validation_is_not(replicates):
     decided = robustness.decide(robustness.proxy_of(replicates), AFTER).set_index("model")
     assert decided["kept"].to_dict() == {"baseline": False, "helps": True, "same": False, "costs": False}

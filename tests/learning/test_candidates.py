@@ -1,5 +1,6 @@
 """Candidates: trained once, their answers kept without their weights, and validation under the same shifts for all."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -61,7 +62,27 @@ def test_tables_that_are_kept_save_the_training_and_others_do_not(place, tmp_pat
 def test_what_only_answers_otherwise_is_not_trained_again(place, tmp_path):
     zoom, views = asked(place, "zoom", tmp_path), asked(place, "views", tmp_path)
     assert not (tmp_path / "models" / "views").exists() and views["candidates"].attrs["cost"] == zoom["candidates"].attrs["cost"]
-    assert np.abs(views["candidates"]["p_mel"] - zoom["candidates"]["p_mel"]).max() > 1e-4
+    assert (views["candidates"]["p_mel"] != zoom["candidates"]["p_mel"]).any()
+
+
+def test_each_source_is_answered_without_it_and_without_its_near_duplicates(place, tmp_path):
+    folder, index, split = place
+    lesions = pd.Series(split["lesion_id"].unique())
+    sources = dict(zip(lesions, np.resize(["one", "other"], len(lesions))))
+    split = split.assign(source=split["lesion_id"].map(sources))
+    twins = split["lesion_id"].isin([lesions[0], lesions[1]])
+    split["group_id"] = split["group_id"].mask(twins, "twins")  # of both sources
+    settings = dataclasses.replace(SMALL.as_candidate("zoom"), leave_archive_out=True)
+    store = pixels.build(index, folder / "data", folder / "cache", *pixels.Input.of(settings))
+    found = candidates.without_archives(store, split, settings, tmp_path / "zoom")
+    learnt = split[split["split"].isin(("train", "val"))].set_index("image_id")
+    for source in ("one", "other"):
+        answered = found[found["shift"] == f"without {source}"]
+        assert set(answered["image_id"]) == set(learnt.index[learnt["source"] == source]) and set(answered["split"]) == {"val"}
+        config = training.finished(tmp_path / "zoom" / f"without_{source}").config
+        rest = learnt[(learnt["source"] != source) & (learnt["group_id"] != "twins")].reset_index()
+        assert config["fingerprint"] == training.fingerprint("baseline_cnn", store, rest, settings)
+    assert candidates.without_archives(store, split.assign(source="one"), settings, tmp_path).empty
 
 
 def test_every_image_is_under_every_shift_once_and_the_severities_are_shared(place, tmp_path):
