@@ -62,8 +62,8 @@ def write(folder: Path, images: int = 600, size: int = 96, seed: int = 0) -> Non
     size: side of the square images, pixels, at least 32. seed: 0 or more; the same one gives the same bytes.
 
     Writes HAM10000_images/ and HAM10000_metadata.csv (of two sources, where the release has four);
-    ISIC_2019_Training_Input/, …_GroundTruth.csv and …_Metadata.csv; masks/ISIC_#######_segmentation.png (0 or 255, exact) for every image; of what is no skin,
-    `artefacts/<corners, hair, ink or ruler>/ISIC_#######_segmentation.png` for each image that has it; and a small JSON
+    ISIC_2019_Training_Input/, …_GroundTruth.csv and …_Metadata.csv; masks/ISIC_#######_segmentation.png (0 or 255, exact)
+    for every image; of what is no skin, `artefacts/<corners, hair, ink or ruler>/ISIC_#######_segmentation.png` for each image that has it; and a small JSON
     that names the parameters. The folder appears whole or not at all.
     Raises ValueError for too few images or pixels, FileExistsError if the folder holds anything else.
     """
@@ -108,8 +108,8 @@ def plan(images: int, seed: int) -> pd.DataFrame:
     """What will be written, a row an image, before a pixel is drawn.
 
     Columns: image_id, file (without ending), lesion_id ("" where none is given), dx, label (ISIC 2019's),
-    archive, look (of ARCHIVES: who took it, of the internal one either of two), lesion and view (keys: with the seed they determine the pixels),
-    nudge (pixels; not 0 in a near-duplicate: the same view under new ids), age, sex, localization, dx_type.
+    archive, look (of ARCHIVES: who took it, of the internal one either of two), lesion and view (keys: with the seed they
+    determine the pixels), nudge (pixels; not 0 in a near-duplicate: the same view under new ids), age, sex, localization, dx_type.
     """
     rng = np.random.default_rng([seed, 0])
     others = round(images / 3)

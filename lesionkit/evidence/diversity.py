@@ -20,8 +20,8 @@ def leave_one_out(
     """What the ensemble by `rule` loses in `split` where a member is left out, for each member and metric of CONTRIBUTED.
 
     Columns: model (left out), metric, with_it, without_it, contribution = with_it − without_it (positive: the
-    member helps), low, high, note. A weighted ensemble is fitted anew without it. Both ensembles are scored on the same resamples of lesions, so that the
-    interval is of the paired difference; it is not corrected for the number of members.
+    member helps), low, high, note. A weighted ensemble is fitted anew without it. Both ensembles are scored on the same
+    resamples of lesions, so that the interval is of the paired difference; it is not corrected for the number of members.
     Raises PredictionError as `ensembles.shares` and `predictions.by_model`.
     """
     table_of.by_model(members, split=split)  # refuses what does not compare, and a split without rows

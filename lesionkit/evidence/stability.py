@@ -62,8 +62,8 @@ def every_model(
     """`over_versions` of each model in `split`, and of the ensemble of `shares`: COLUMNS.
 
     versions: as above, with the column model; no row of the split gives no row. The ensemble's versions are those
-    of its members, mixed by their shares (`ensembles.shares`): their views, or their folds. It is left out where there are not two members, or where
-    one lacks an image of a version: the rest would be another model.
+    of its members, mixed by their shares (`ensembles.shares`): their views, or their folds. It is left out where there
+    are not two members, or where one lacks an image of a version: the rest would be another model.
     """
     rows = versions[versions["split"] == split] if len(versions) else versions
     if rows.empty:

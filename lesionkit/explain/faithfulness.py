@@ -48,7 +48,8 @@ def scores(members: Mapping[str, Member], maps: Mapping[str, np.ndarray], target
 
     maps: of each member, and where it is to be scored of "ensemble", (n, h, h) in [0, 1] of the members' images, of any
     side: each member sees the map at its own size, over its own pixels. targets: (n,) class numbers. clusters: (n,)
-    the lesion of each image. The ensemble's probability is the mean of its members' by `shares`, None: all the same, each under the ensemble's map.
+    the lesion of each image. The ensemble's probability is the mean of its members' by `shares`, each under the
+    ensemble's map; None: all the same.
 
     First the mean curves: model, order (of ORDERS; other: the same model's or ensemble's map of another lesion's image,
     as `others` has it), kind (deletion or insertion), share (of the pixels replaced or brought back, steps + 1 values

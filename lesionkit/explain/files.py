@@ -29,7 +29,8 @@ def explained(loaded: Mapping[str, inference.Member], files: Sequence[Path], tar
     """The explanation of each file in turn by models as of `inference.load_members`, for its class of `targets`.
 
     Files are decoded once for all members of a size, CHUNK at a time. Maps are of the image as it is, in one view,
-    whatever the study's `tta`. shares: of the members in the ensemble's map, None: all the same. Raises UnreadableImage for a file that is no image, and what `cam_maps` raises.
+    whatever the study's `tta`. shares: of the members in the ensemble's map, None: all the same. Raises
+    UnreadableImage for a file that is no image, and what `cam_maps` raises.
     """
     largest = max(config["study"]["size"] for _, config, _ in loaded.values())
     for start in range(0, len(files), CHUNK):

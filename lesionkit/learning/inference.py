@@ -209,7 +209,8 @@ def _predict_chunk(
         logits = logits_of_members([members[name] for name in names], _decoded(files, key, errors))
         probabilities |= {name: averaged(one) for name, one in zip(names, logits)}
     probabilities = {name: probabilities[name] for name in members}
-    probabilities["ensemble"] = np.average(list(probabilities.values()), axis=0, weights=[shares[name] for name in probabilities]).astype(np.float32)
+    weights = [shares[name] for name in members]
+    probabilities["ensemble"] = np.average(list(probabilities.values()), axis=0, weights=weights).astype(np.float32)
     readable = [file for file in files if file not in errors]
     table = pd.concat([_as_table(readable, name, p) for name, p in probabilities.items()])
     return table.sort_index(kind="stable").reset_index(drop=True)

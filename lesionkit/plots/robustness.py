@@ -44,7 +44,7 @@ def plot_shifts(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 @use_style()
 def plot_gains(table: pd.DataFrame) -> Figure:
-    """A panel a metric, a row a candidate: its difference to what it was made on, with 95 % interval, inside (dot) and outside (diamond)."""
+    """A panel a metric, a row a candidate: its difference to what it was made on with 95 % interval, inside (dot) and outside (diamond)."""
     table = table.assign(model=_labels(table))[table["after"] != ""]
     names = list(table["model"].unique())
     figure, panels = subplots(1, len(CLAIMED), figsize=(10, 1.4 + 0.4 * len(names)), sharey=True, layout="constrained")

@@ -29,8 +29,8 @@ def about(run: Run) -> dict[str, Any]:
     members = {name: {"temperature": temperatures.get(name), "melanoma_thresholds": thresholds.get(name, [])}
                for name in run.study.backbones}  # fmt: skip
     shares = exported.shares(run.folder)
-    ensemble = {"rule": "the mean of the members' probabilities by their shares", "shares": shares, "melanoma_thresholds": thresholds.get("ensemble", []),
-                **fitted.as_json(fitted.reference(run))}  # fmt: skip
+    ensemble = {"rule": "the mean of the members' probabilities by their shares", "shares": shares,
+                "melanoma_thresholds": thresholds.get("ensemble", []), **fitted.as_json(fitted.reference(run))}  # fmt: skip
     ensemble["conformal"]["class_conditional"] = fitted.class_conditional(run)
     counts = run.split()["split"].value_counts(sort=False)
     return {
