@@ -58,13 +58,13 @@ def plateaus(losses: list[float], patience: int) -> int:
 class Journal(Callback):
     """Scores each epoch on validation, keeps the best weights and a checkpoint, stops early. Its state is its history.
 
-    The best epoch has the highest balanced accuracy over the classes that validation holds; of equals, the first.
+    The best epoch has the highest score, the study's `chosen_by`, over the classes that validation holds; of equals, the first.
     """
 
     order = 80
 
     def __init__(self, folder: Path, fingerprint: str, study: Study):
-        self.folder, self.fingerprint, self.patience = folder, fingerprint, study.patience
+        self.folder, self.fingerprint, self.patience, self.chosen_by = folder, fingerprint, study.patience, study.chosen_by
         self.history: list[dict[str, Any]] = []
         self.logits: list[torch.Tensor] = []
         self.last, self.best = folder / "last.pt", folder / "best.safetensors"
@@ -88,7 +88,7 @@ class Journal(Callback):
         return len(self.history)
 
     def best_epoch(self) -> int:
-        return int(np.argmax([row["balanced_accuracy"] for row in self.history]))
+        return int(np.argmax([row[self.chosen_by] for row in self.history]))
 
     def stale_for(self) -> int:
         """Epochs since the best one."""

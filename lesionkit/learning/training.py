@@ -42,7 +42,7 @@ TRAINED_BY = ("training.py", "averaging.py", "augmentation.py", "callbacks.py", 
 SETTINGS = (
     "seed", "size", "fit", "frame", "colours", "epochs", "batch_size", "lr", "weight_decay", "drop_rate", "drop_path_rate",
     "label_smoothing", "mixup", "balance", "schedule", "frozen_epochs", "patience", "precision", "flips", "rotation", "crop", "colour",
-    "cutmix", "adjust", "average", "depth_rate", "oklab", "policy", "fourier", "hair", "blur", "discs", "processes",
+    "cutmix", "adjust", "average", "depth_rate", "chosen_by", "oklab", "policy", "fourier", "hair", "blur", "discs", "processes",
 )  # fmt: skip
 
 

@@ -117,6 +117,16 @@ def test_training_stops_when_validation_gets_no_better(tmp_path, monkeypatch):
     assert list(done.history["balanced_accuracy"]) == [0.5, 0.4, 0.45] and done.config["best_epoch"] == 1
 
 
+def test_the_study_says_which_score_chooses_the_epoch(tmp_path, monkeypatch):
+    scores = iter([(0.5, 0.6), (0.4, 0.8), (0.45, 0.7)])
+    monkeypatch.setattr(
+        callbacks, "validation_scores", lambda y, p: dict(zip(("balanced_accuracy", "macro_auc"), next(scores)))
+    )
+    pixels, table = toy()
+    done = fit("baseline_cnn", pixels, table, study(epochs=3, chosen_by="macro_auc"), tmp_path, "cpu")
+    assert done.config["best_epoch"] == 2 and done.config["best_balanced_accuracy"] == 0.4
+
+
 def test_pretrained_weights_are_frozen_below_the_head_at_first(tmp_path, monkeypatch):
     torch.manual_seed(0)
     start, _ = networks.build(SMALL, 32, "none")
