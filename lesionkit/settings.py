@@ -12,6 +12,9 @@ SEVEN = ("baseline_cnn", "resnet50", "densenet121", "efficientnet_b3", "convnext
          "vit_base_patch16_224")  # fmt: skip
 
 
+NO_IMAGES = "none"
+
+
 class StudyError(ValueError):
     """A study that cannot be run as written. The message names the key, its value and the remedy."""
 
@@ -30,7 +33,7 @@ class Study:
     # data: phantoms are written if `phantoms` is above 0, else the folder is given with --data
     phantoms: int = 0  # how many synthetic internal images
     phantom_size: int = 96  # px
-    external: str = ""  # your own images in place of ISIC 2019: their table, in a folder below the data's, with them
+    external: str = ""  # your own images in place of ISIC 2019: their table, in a folder below the data's, with them; none: no images
     mapping: str = ""  # how to read it: a mapping that ships, or a .toml below the data's folder; "": by common names
     split: str = "lesion"  # lesion | image_leaky (siblings of a lesion on both sides: published set-ups only)
     fractions: tuple[float, ...] = (0.70, 0.15, 0.15)  # train, validation, test
@@ -109,6 +112,16 @@ class Study:
     def synthetic(self) -> bool:
         """Whether the images are phantoms; figures then say so."""
         return self.phantoms > 0
+
+    @property
+    def own_images(self) -> bool:
+        """Whether the external images are somebody's own."""
+        return self.external not in ("", NO_IMAGES)
+
+    @property
+    def outside(self) -> bool:
+        """Whether there are external images."""
+        return self.external != NO_IMAGES
 
     def for_backbone(self, name: str) -> "Study":
         """The study as `name` is trained in it: its own table laid over the rest."""

@@ -78,13 +78,13 @@ def _build(name: str, values: dict) -> Study:
     study = Study(**{"name": name} | values)
     if not study.backbones or len(set(study.backbones)) != len(study.backbones):
         raise StudyError(f"backbones = {list(study.backbones)}: name at least one, and each once")
-    if study.external and study.phantoms:
+    if study.own_images and study.phantoms:
         raise StudyError(f"external = {study.external!r}: phantoms bring their own external set; set phantoms = 0")
     place = Path(study.external)
-    if study.external and (place.is_absolute() or ".." in place.parts or len(place.parts) == 1):
+    if study.own_images and (place.is_absolute() or ".." in place.parts or len(place.parts) == 1):
         raise StudyError(f"external = {study.external!r}: give the table's path below the folder of the data, in a folder of its own "
                          "with its images, such as clinic/table.csv")  # fmt: skip
-    if study.mapping and not study.external:
+    if study.mapping and not study.own_images:
         raise StudyError(f"mapping = {study.mapping!r}: says how to read your own images; set external to their table")
     if not study.cams:
         raise StudyError("cams = []: name at least one method for heat maps, such as gradcam")

@@ -18,6 +18,7 @@ from lesionkit.data.mapping import FILL_IN, SCC, TableMapping, key
 from lesionkit.data.matching import Rows, leave_out, match_images
 from lesionkit.data.readers import Reading, empty_index
 from lesionkit.data.records import CLASSES, LABELS, TEXT, DataError, Record, problem_table
+from lesionkit.settings import NO_IMAGES
 
 COLUMNS = {"label": "source_dx", "lesion": "lesion_id", "confirmation": "dx_type"}  # of the index, where named otherwise
 MAP_IT = "Name it in a mapping; `lesionkit data check` writes one to fill in."
@@ -76,8 +77,10 @@ def external(root: Path, table: str = "", name: str = "") -> tuple[pd.DataFrame,
     """Index and problems, as of `readers.read`, of a study's images from outside: ISIC 2019, or somebody's own.
 
     table: in a folder below `root`, beside its images or above them; name: a mapping, as of `recognise`, or a .toml
-    below `root`. `path` is relative to `root`. Raises DataError for what cannot be used.
+    below `root`. `path` is relative to `root`. table "none": no image. Raises DataError for what cannot be used.
     """
+    if table == NO_IMAGES:
+        return readers.empty_index(), problem_table()
     if not table:
         return readers.read(root, "isic2019")
     below = PurePosixPath(Path(table).parent.as_posix())

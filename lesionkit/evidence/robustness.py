@@ -93,7 +93,7 @@ def gains(tables: pd.DataFrame, after: Mapping[str, str], count: int = 2000, see
     tables: predictions of all candidates. p_holm: corrected over candidates and metrics of CLAIMED within the split.
     """
     parts = []
-    for split in ("test", "external"):
+    for split in (name for name in ("test", "external") if (tables["split"] == name).any()):
         r = resampling.replicate(predictions.by_model(tables, split=split), count, seed)
         parts.append(_against(r, after, CLAIMED).assign(split=split, p_holm=lambda t: comparisons.holm(t["p"])))
     columns = ["split", "metric", "model", "after", "value", "difference", "low", "high", "p", "p_holm", "note"]

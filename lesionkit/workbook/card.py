@@ -3,6 +3,7 @@
 import json
 from pathlib import PureWindowsPath
 
+import numpy as np
 import pandas as pd
 
 from lesionkit.data.records import CLASS_NAMES, DATASETS
@@ -22,8 +23,10 @@ def leaderboard(run: Run) -> pd.DataFrame:
     """A row a model, by internal balanced accuracy: weights, parameters (millions), image size, views at inference, the epoch
     that was kept, each metric in and out with the ends of its interval (metric_in, metric_in_low, metric_in_high, …)."""
     inside = run.saved_table("03_ensemble", "03_intervals")
-    outside = run.saved_table("04_external_validation", "04_intervals")
-    outside = outside[(outside["source"] == "all") & (outside["scc"] == "merged")]
+    outside = inside.assign(value=np.nan, low=np.nan, high=np.nan)
+    if run.study.outside:
+        outside = run.saved_table("04_external_validation", "04_intervals")
+        outside = outside[(outside["source"] == "all") & (outside["scc"] == "merged")]
     sides = {side: table.set_index(["metric", "model"]) for side, table in zip(SIDES, (inside, outside), strict=True)}
     columns = {
         f"{metric}_{side}{ending}": table.loc[metric, column]
@@ -51,7 +54,7 @@ def model_card(run: Run, board: pd.DataFrame) -> str:
     lines = [
         f"# Model card: {run.study.title or run.study.name}",
         "**Not a medical device.** For research only: not for diagnosis, triage or any decision about a person.",
-        "## Model", _members(board),
+        "## Model", _members(run, board),
         "## Intended use",
         "Research on the classification of dermoscopic images of pigmented skin lesions: comparing methods, studying "
         "calibration, generalisation and explanations. Out of scope: clinical photographs, other imaging, lesions of classes "
@@ -96,7 +99,7 @@ def _sets(run: Run) -> tuple[tuple[str, str, str], ...]:
     inside, outside = PHANTOMS if study.synthetic else ARCHIVES
     if study.split == "image_leaky":
         inside = (inside[0], LEAKY.format(inside[1]), inside[2])
-    return inside, ("own", _own(run), "external") if study.external else outside
+    return inside, ("own", _own(run), "external") if study.own_images else outside
 
 
 def _own(run: Run) -> str:
@@ -104,13 +107,14 @@ def _own(run: Run) -> str:
     return f"own images ({PureWindowsPath(run.study.external).stem})"
 
 
-def _members(board: pd.DataFrame) -> str:
+def _members(run: Run, board: pd.DataFrame) -> str:
     members = board[board["model"] != "ensemble"]
     rows = [
         f"- `{m.model}`: {m.parameters_m} M parameters, {m.size_px:.0f} px, initial weights: {m.weights}"
         for m in members.itertuples()
     ]
-    return "The ensemble is the unweighted mean of the probabilities of:\n\n" + "\n".join(rows)
+    how = "unweighted mean" if run.study.ensemble == "mean" else "mean, by weights fitted on validation,"
+    return f"The ensemble is the {how} of the probabilities of:\n\n" + "\n".join(rows)
 
 
 def _data(run: Run, parts: pd.DataFrame) -> str:
@@ -118,10 +122,12 @@ def _data(run: Run, parts: pd.DataFrame) -> str:
     if run.study.synthetic:
         return f"Synthetic images drawn by this package ({counts}). Nothing here was learned from, or tested on, skin."
     how = "by lesion" if run.study.split == "lesion" else "by image, so that lesions stand on both sides (**leaky**)"
-    outside = _own(run) if run.study.external else "ISIC 2019"
+    confirmed = "Labels as released, not all confirmed by histopathology."
+    if not run.study.outside:
+        return f"{counts} images; HAM10000 was split {how}; there are no external images. {confirmed}"
+    outside = _own(run) if run.study.own_images else "ISIC 2019"
     return (f"{counts} images; HAM10000 was split {how}, the external images are {outside} without HAM10000. "
-            f"AK and SCC{' of ISIC 2019' * (not run.study.external)} both count as `akiec`. Labels as released, not all confirmed by "
-            "histopathology.")  # fmt: skip
+            f"AK and SCC{' of ISIC 2019' * (not run.study.own_images)} both count as `akiec`. {confirmed}")  # fmt: skip
 
 
 def _results(ensemble: pd.Series) -> str:
@@ -137,9 +143,12 @@ def _limits(run: Run, ensemble: pd.Series) -> str:
     missed = 1 - ensemble["melanoma_sensitivity_out"]
     change = "by an amount that is not defined here" if pd.isna(lost) else f"by {-lost:+.3f}"
     share = "An unknown share" if pd.isna(missed) else f"{missed:.0%}"
-    limits = [
+    outside = [
         f"- Balanced accuracy changes {change} from the internal test set to other archives: expect no better elsewhere.",
         f"- {share} of the external melanomas are called something else at the model's own call.",
+    ]
+    limits = [
+        *(outside if run.study.outside else ["- Tested on images of the archive that it learnt from: expect worse elsewhere."]),
         "- Brackets are 95 % intervals over lesions of one split and one training; another training would differ beyond them.",
         "- Only the seven classes exist for the model: every image gets one of them, whatever it shows.",
     ]
@@ -151,9 +160,9 @@ def _limits(run: Run, ensemble: pd.Series) -> str:
 def _credits(run: Run) -> str:
     if run.study.synthetic:
         return "Synthetic images: no third-party data."
-    used = [record for name, record in DATASETS.items() if name == "ham10000" or not run.study.external]
+    used = [record for name, record in DATASETS.items() if name == "ham10000" or (run.study.outside and not run.study.own_images)]
     lines = [f"- {record.title}: {record.licence}. {' '.join(record.citations)}" for record in used]
-    return "\n".join([*lines, *([f"- External: {_own(run)}, whose licence is their owner's."] if run.study.external else [])])
+    return "\n".join([*lines, *([f"- External: {_own(run)}, whose licence is their owner's."] if run.study.own_images else [])])
 
 
 def summary(board: pd.DataFrame) -> str:

@@ -26,8 +26,8 @@ def findings(run: Run) -> str:
 
     told = ("05b_faithfulness", "05c_sanity", "05d_counterfactual", "05d_shortcuts")
     explained = all(run.path("tables", f"{name}.csv").exists() for name in told)
-    outside = partial(_outside, cropped=run.study.frame == "crop")
-    parts = (_controls, _ensemble, _melanoma, _calibration, outside, *((_explanations,) if explained else ()))
+    outside = [partial(_outside, cropped=run.study.frame == "crop")] if run.study.outside else []
+    parts = (_controls, _ensemble, _melanoma, _calibration, *outside, *((_explanations,) if explained else ()))
     return "\n".join(f"- {line}" for part in parts for line in part(table)) + "\n"
 
 

@@ -150,7 +150,7 @@ def observed(step: Step, manifest: Mapping[str, Any]) -> dict[str, str]:
 
 def _mappings(step: Step, place: Place) -> dict[str, str | None]:
     """What says how notebook 01 reads own images: a .toml may lie anywhere, and one that ships changes with the package."""
-    if step.number != "01" or not place.study.external:
+    if step.number != "01" or not place.study.own_images:
         return {}
     files = mapping.files_of(place.study.mapping, place.images or Path())
     return {f"mapping {file.stem}": place.hashes.of(file) for file in files}

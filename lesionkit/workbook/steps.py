@@ -27,6 +27,7 @@ from lesionkit.workbook.staleness import Place, Step
 NOTEBOOKS = Path(lesionkit.__file__).parents[1] / "notebooks"
 TEMPLATE = "02_"  # runs once a backbone
 EVIDENCE = ("03", "04")  # need predictions only
+OUTSIDE = ("04_", "04b")  # are about external images
 REPORT = Step("report")
 
 
@@ -95,6 +96,8 @@ def steps_of(study: Study, notebooks: Path = NOTEBOOKS) -> list[Step]:
     steps = []
     for file in files:
         if study.given and file.name[:2] not in EVIDENCE:
+            continue
+        if not study.outside and file.name[:3] in OUTSIDE:
             continue
         names = study.backbones if file.name.startswith(TEMPLATE) else ("",)
         steps += [Step(file.stem, name, file) for name in names]
