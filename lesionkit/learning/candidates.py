@@ -22,7 +22,7 @@ def fit_and_score(
     """Train candidate `name`, a study of one backbone, in `folder`, and return what it answers, a table each of KINDS.
 
     "candidates": predictions of the validation, test and external images, as model `name`; "shifted": of the validation images
-    under each shift (`shifted.under_shifts`), and, with `leave_archive_out`, what `without_archives` returns. Their attrs
+    under each shift in one view (`shifted.under_shifts`), and, with `leave_archive_out`, what `without_archives` returns. Their attrs
     hold `made_from`, and `cost`: epochs that were run, seconds in all. Tables that lie in `kept/KIND/NAME.parquet`, of the same pixels, split, settings and code, are returned without a
     training: the weights need not be kept. What only answers otherwise, such as with more views, takes the weights of a
     candidate beside `folder` that was trained alike, and the baseline those of notebook 02, in the folder above these. images: the folder
@@ -40,7 +40,7 @@ def fit_and_score(
     logits = inference.logits_of_rows(model, config, pixels, rows["image_id"], settings.tta)
     val = rows[rows["split"] == "val"]
     paths = [images / path for path in index.set_index("image_id").loc[val["image_id"], "path"]]
-    under = shifted.under_shifts(model, config, val, paths, settings.seed, settings.tta)
+    under = shifted.under_shifts(model, config, val, paths, settings.seed)  # fourteen times: one view
     cost = {"epochs": len(trained.history), "seconds": round(float(trained.history["seconds"].sum()), 1)}
     if settings.leave_archive_out:
         under = pd.concat([under, without_archives(pixels, split, settings, folder)], ignore_index=True)

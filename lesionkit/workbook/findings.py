@@ -71,7 +71,7 @@ def _melanoma(table) -> list[str]:
     rates = [
         f"{where} it finds {spoken(points, split=split, metric='sensitivity')} at a specificity of "
         f"{spoken(points, split=split, metric='specificity')}"
-        for split, where in {"test": "inside", "external": "outside"}.items()
+        for split, where in _sides(points).items()
     ]
     return [
         f"**Melanoma.** The ensemble at the threshold that found 90 % on validation: {'; '.join(rates)} (`03b_operating_points`)."
@@ -81,16 +81,19 @@ def _melanoma(table) -> list[str]:
 def _calibration(table) -> list[str]:
     ece = table("03c_calibration").query("model == 'ensemble' and metric == 'ece'")
     sets = table("03c_conformal").query("kind == 'marginal' and `class` == 'all'").rename(columns={"coverage": "value"})
-    after, before = (
-        {split: spoken(ece, split=split, scaling=kind) for split in ("test", "external")}
-        for kind in ("temperature", "none")
+    scaled = ", and ".join(
+        f"from {spoken(ece, split=split, scaling='none')} to {spoken(ece, split=split, scaling='temperature')} {where}"
+        for split, where in _sides(ece).items()
     )
+    held = " and ".join(f"for {spoken(sets, split=split)} {where}" for split, where in _sides(sets).items())
     return [
-        f"**Calibration.** Temperature scaling takes the ensemble's ECE from {before['test']} to {after['test']} inside, and from "
-        f"{before['external']} to {after['external']} outside (`03c_calibration`).",
-        f"**Conformal sets** that promise 90 % hold the truth for {spoken(sets, split='test')} inside and for "
-        f"{spoken(sets, split='external')} outside (`03c_conformal`).",
-    ]  # fmt: skip
+        f"**Calibration.** Temperature scaling takes the ensemble's ECE {scaled} (`03c_calibration`).",
+        f"**Conformal sets** that promise 90 % hold the truth {held} (`03c_conformal`).",
+    ]
+
+
+def _sides(table: pd.DataFrame) -> dict[str, str]:
+    return {split: where for split, where in WHERE.items() if (table["split"] == split).any()}
 
 
 def _outside(table, cropped: bool) -> list[str]:
