@@ -17,7 +17,7 @@ IMAGES, SIZE = 90, 48
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("phantoms") / "data"
-    phantoms.write(path, images=IMAGES, size=SIZE, seed=3)
+    phantoms.write(path, images=IMAGES, size=SIZE, seed=4)
     return path
 
 
@@ -42,7 +42,7 @@ def test_artefacts_have_masks_where_they_are(folder):
 
 
 def test_a_near_duplicates_artefacts_move_with_it(folder):
-    table = phantoms.plan(IMAGES, seed=3)
+    table = phantoms.plan(IMAGES, seed=4)
     moved = 0
     for copy in table[table["nudge"] != 0].itertuples():
         same = (table["lesion"] == copy.lesion) & (table["view"] == copy.view) & (table["nudge"] == 0)
@@ -98,7 +98,7 @@ def test_what_the_disc_hides_is_in_no_other_mask():
 def test_pictures_without_ink_have_the_bytes_that_they_have_where_there_is_no_ink(folder, tmp_path, monkeypatch):
     dry = {name: replace(archive, ink=0) for name, archive in ARCHIVES.items()}
     monkeypatch.setattr(phantoms, "ARCHIVES", dry)
-    phantoms.write(tmp_path / "dry", images=IMAGES, size=SIZE, seed=3)
+    phantoms.write(tmp_path / "dry", images=IMAGES, size=SIZE, seed=4)
     inked = {path.name.split("_seg")[0] for path in (folder / "artefacts" / "ink").iterdir()}
     assert inked and not list((tmp_path / "dry" / "artefacts" / "ink").iterdir())
     for file in (folder / "ISIC_2019_Training_Input").iterdir():

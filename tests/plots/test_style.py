@@ -42,7 +42,7 @@ def test_every_class_has_its_colour_in_the_fixed_order():
 
 
 def test_models_have_distinct_colours_and_labels():
-    assert len(set(style.MODEL_COLOURS.values())) == len(style.MODEL_COLOURS) == 12
+    assert len(set(style.MODEL_COLOURS.values())) == len(style.MODEL_COLOURS) == 13
     assert style.MODEL_LABELS.keys() == style.MODEL_COLOURS.keys()
     assert style.model_colour("ensemble") == "#000000"
     assert style.model_label("vit_base_patch16_224") == "ViT-B/16"
