@@ -20,7 +20,7 @@ from workbook.tried import SIZES, evaluated
 
 from lesionkit.data.decoding import decode
 from lesionkit.data.records import CLASSES
-from lesionkit.evidence import scaling
+from lesionkit.evidence import ensembles, scaling
 from lesionkit.learning import conversion, inference
 from lesionkit.settings import SEVEN
 from lesionkit.workbook import describing, explaining, exporting
@@ -42,6 +42,20 @@ def run(tmp_path_factory):
 def exported(run, tmp_path_factory):
     to = tmp_path_factory.mktemp("exported") / "deep" / "model"
     return exporting.export(run, to), to
+
+
+def test_a_weighted_ensemble_is_exported_with_its_shares(tmp_path):
+    copy = evaluated(saved_run(tmp_path / "run", SIZES, phantoms=9, ensemble="weighted"))
+    with pytest.raises(MissingInput, match="ensemble.csv"):
+        exporting.export(copy, tmp_path / "early", onnx=False)
+    opened = Run.of(copy, "03_ensemble")
+    shares = ensembles.shares(opened.predictions(), "weighted")
+    opened.save_csv(pd.Series(shares, name="share").rename_axis("model").reset_index(), "models", "ensemble.csv")
+    about = exporting.export(copy, tmp_path / "to", onnx=False)
+    assert about["ensemble"]["shares"] == pytest.approx(shares) and "models/ensemble.csv" in about["files"]
+    files = photographs(tmp_path, "a.png", "b.jpg")
+    expected = inference.predict_files(copy, files, "cpu")[0]
+    pd.testing.assert_frame_equal(inference.predict_files(tmp_path / "to", files, "cpu")[0], expected)
 
 
 def test_predictions_of_the_export_are_those_of_the_run_wherever_it_lies_and_though_it_cannot_be_written(
