@@ -1,6 +1,7 @@
 """What the whole study says, in one table and one page: the leaderboard of everything and the model card."""
 
 import json
+from collections.abc import Sequence
 from pathlib import PureWindowsPath
 
 import numpy as np
@@ -61,7 +62,7 @@ def model_card(run: Run, board: pd.DataFrame) -> str:
         "that are not listed, skin tones and sites that the data hardly hold.",
         "## Classes", ", ".join(f"`{dx}` {name}" for dx, name in CLASS_NAMES.items()),
         "## Data", _data(run, parts),
-        "## Results", _results(ensemble),
+        "## Results", _results(ensemble, SIDES if run.study.outside else SIDES[:1]),
         "## Limits", _limits(run, ensemble),
         "## Licence and citation", _credits(run),
     ]  # fmt: skip
@@ -130,10 +131,11 @@ def _data(run: Run, parts: pd.DataFrame) -> str:
             f"AK and SCC{' of ISIC 2019' * (not run.study.own_images)} both count as `akiec`. {confirmed}")  # fmt: skip
 
 
-def _results(ensemble: pd.Series) -> str:
-    rows = ["| metric | internal test | external |", "|---|--:|--:|"]
+def _results(ensemble: pd.Series, sides: Sequence[str]) -> str:
+    titles = [{"in": "internal test", "out": "external"}[side] for side in sides]
+    rows = [f"| metric | {' | '.join(titles)} |", "|---|" + "--:|" * len(sides)]
     rows += [
-        "| " + " | ".join([m.replace("_", " "), *(_cell(ensemble, m, side) for side in SIDES)]) + " |" for m in METRICS
+        "| " + " | ".join([m.replace("_", " "), *(_cell(ensemble, m, side) for side in sides)]) + " |" for m in METRICS
     ]
     return "\n".join(rows)
 
