@@ -72,10 +72,13 @@ def plot_proxy(decided: pd.DataFrame, gained: pd.DataFrame, *, ax: Axes | None =
     """A dot a candidate: robustness on shifted validation across, macro AUC outside up; filled where it was kept."""
     outside = gained[(gained["split"] == "external") & (gained["metric"] == SCORE)].set_index("model")["value"]
     ax = axes(ax, 4.2, width=6.4)
-    for _, row in decided.iterrows():
-        x, y = row["robustness"], outside[row["model"]]
+    at = np.stack([decided["robustness"], outside.reindex(decided["model"])], 1).astype(float)
+    near = (at[None] - at[:, None]) / np.maximum(np.ptp(at, axis=0), 1e-9)  # of each dot, where the others are
+    for (_, row), (x, y), others in zip(decided.iterrows(), at, near):
+        crowded = ((others[:, 0] > 0) & (others[:, 0] < 0.2) & (np.abs(others[:, 1]) < 0.05)).any()
         ax.scatter(x, y, s=46, facecolor=OUTSIDE if row["kept"] else "white", edgecolor=OUTSIDE, linewidths=1.4, zorder=3)
-        ax.annotate(row["model"], (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8)
+        apart = {"xytext": (-5, 4), "ha": "right"} if crowded else {"xytext": (5, 4)}
+        ax.annotate(row["model"], (x, y), textcoords="offset points", fontsize=8, **apart)
     ax.set(xlabel="robustness: macro AUC on validation under several shifts", ylabel=f"{metric_label(SCORE)}, external")
     ax.margins(x=0.15, y=0.1)
     ax.grid(True)
