@@ -61,11 +61,11 @@ def write(folder: Path, images: int = 600, size: int = 96, seed: int = 0) -> Non
     images: internal ones, at least 30; the external archive holds their bytes and a third as many of its own.
     size: side of the square images, pixels, at least 32. seed: 0 or more; the same one gives the same bytes.
 
-    Writes HAM10000_images/ and HAM10000_metadata.csv (of two sources, where the release has four);
-    ISIC_2019_Training_Input/, …_GroundTruth.csv and …_Metadata.csv; masks/ISIC_#######_segmentation.png (0 or 255, exact)
-    for every image; of what is no skin, `artefacts/<corners, hair, ink or ruler>/ISIC_#######_segmentation.png` for each image that has it; and a small JSON
-    that names the parameters. The folder appears whole or not at all.
-    Raises ValueError for too few images or pixels, FileExistsError if the folder holds anything else.
+    Writes HAM10000_images/ and HAM10000_metadata.csv (of two sources, where the release has four); ISIC_2019_Training_Input/,
+    …_GroundTruth.csv and …_Metadata.csv; masks/ISIC_#######_segmentation.png (0 or 255, exact) for every image; of what is no
+    skin, `artefacts/<corners, hair, ink or ruler>/ISIC_#######_segmentation.png` for each image that has it; and a small JSON
+    that names the parameters. The folder appears whole or not at all. Raises ValueError for too few images or pixels,
+    FileExistsError if the folder holds anything else.
     """
     folder = Path(folder)
     if images < FEWEST or size < 32:

@@ -21,12 +21,13 @@ def fit_and_score(
 ) -> dict[str, pd.DataFrame]:  # fmt: skip
     """Train candidate `name`, a study of one backbone, in `folder`, and return what it answers, a table each of KINDS.
 
-    "candidates": predictions of the validation, test and external images, as model `name`; "shifted": of the validation images
-    under each shift in one view (`shifted.under_shifts`), and, with `leave_archive_out`, what `without_archives` returns. Their attrs
-    hold `made_from`, and `cost`: epochs that were run, seconds in all. Tables that lie in `kept/KIND/NAME.parquet`, of the same pixels, split, settings and code, are returned without a
-    training: the weights need not be kept. What only answers otherwise, such as with more views, takes the weights of a
-    candidate beside `folder` that was trained alike, and the baseline those of notebook 02, in the folder above these. images: the folder
-    that the paths of `index` (image_id, path) are below.
+    "candidates": predictions of the validation, test and external images, as model `name`; "shifted": of the validation
+    images under each shift in one view (`shifted.under_shifts`), and, with `leave_archive_out`, what `without_archives`
+    returns. Their attrs hold `made_from`, and `cost`: epochs that were run, seconds in all. Tables that lie in
+    `kept/KIND/NAME.parquet`, of the same pixels, split, settings and code, are returned without a training: the weights need
+    not be kept. What only answers otherwise, such as with more views, takes the weights of a candidate beside `folder` that
+    was trained alike, and the baseline those of notebook 02, in the folder above these. images: the folder that the paths of
+    `index` (image_id, path) are below.
     """
     rows = split[split["split"].isin(("val", "test", "external"))]
     made_from = _made_from(pixels, split, settings)
