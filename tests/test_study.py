@@ -177,7 +177,7 @@ def test_a_candidate_is_made_on_the_one_that_it_comes_after():
                           "candidate.last.after=slow", "candidate.last.tta=8"])  # fmt: skip
     last = study.as_candidate("last")
     assert (last.lr, last.frame, last.tta) == (1e-5, "keep", 8) and study.as_candidate("slow").tta == 1
-    assert study.predecessors == {"no_frame": "baseline", "zoom": "no_frame", "slow": "no_frame", "last": "slow"}
+    assert study.predecessors == {"no_frame": "baseline", "slow": "no_frame", "last": "slow"}
 
 
 def test_the_gain_is_measured_over_the_baseline():

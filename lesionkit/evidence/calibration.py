@@ -143,11 +143,11 @@ def summary(
 def orders(
     members: pd.DataFrame, shares: Mapping[str, float], splits: Sequence[str] = ("test", "external"), count: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """Scale each member and average, or average and scale? METRICS of both ORDERS and of the plain mean, by `shares`.
+    """Scale each member and average, or average and scale? METRICS of both ORDERS and of the mean as it is.
 
-    members: the backbones alone, without ensembles; shares: of `ensembles.shares`. Columns: order (one of ORDERS, or DIFFERENCE, of the two
-    scaled ones on the same resamples), split, metric, value, low, high, note. Without validation images of every
-    member all but the plain mean is NaN, with a note.
+    members: the backbones alone, without ensembles. shares: what each weighs in every mean (`ensembles.shares`). Columns:
+    order (one of ORDERS, or DIFFERENCE, of the two scaled ones on the same resamples), split, metric, value, low, high,
+    note. Without validation images of every member all but the mean as it is is NaN, with a note.
     """
     fitted = scaling.temperatures(members)
     whole = set(fitted) == set(members["model"])

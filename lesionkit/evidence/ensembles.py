@@ -35,14 +35,13 @@ def shares(predictions: pd.DataFrame, rule: str = "mean") -> dict[str, float]:
 
     predictions: of the members, with the validation images where rule is "weighted". Errors as of `weighted`.
     """
-    members = _members(predictions, "ensemble")
-    if rule == "mean" or len(members.names) == 1:
-        return dict.fromkeys(members.names, 1 / len(members.names))
+    names = _members(predictions, "ensemble").names
+    if rule == "mean" or len(names) == 1:
+        return dict.fromkeys(names, 1 / len(names))
     try:
-        weights = stacking.convex_weights(*members.validation()[:2])
+        return weighted(predictions).weights.set_index("model")["weight"].to_dict()
     except CannotFit as reason:
         raise CannotFit(f'{reason}: set ensemble = "mean"') from reason
-    return dict(zip(members.names, weights.tolist(), strict=True))
 
 
 def mixed(predictions: pd.DataFrame, shares: Mapping[str, float], name: str = "ensemble") -> pd.DataFrame:

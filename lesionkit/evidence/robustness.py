@@ -19,8 +19,6 @@ SCORE = "macro_auc"
 CLAIMED = ("macro_auc", "macro_f1", "melanoma_auc")  # of which inside and outside are compared
 CLEAN = "none"  # the name of no shift
 SEVERAL = ("several 1", "several 2", "several 3")  # draws of several shifts at once
-
-
 ARCHIVE = "without "  # begins the name of what was answered by a training without an archive
 
 

@@ -69,11 +69,11 @@ def every_model(
     if rows.empty:
         return pd.DataFrame(columns=COLUMNS)
     described = [name for name in rows if name not in ("model", *PROBABILITIES)]
-    own = rows[rows["model"].isin(shares)]
-    images = own.groupby(described, sort=False)
+    members = rows[rows["model"].isin(shares)]
+    weighed = members.assign(**members[list(PROBABILITIES)].mul(members["model"].map(shares), axis=0))
+    images = weighed.groupby(described, sort=False)
     if len(shares) > 1 and images.ngroups and (images["model"].nunique() == len(shares)).all():
-        parts = own.assign(**own[list(PROBABILITIES)].mul(own["model"].map(shares), axis=0)).groupby(described, sort=False)
-        mixed = parts[list(PROBABILITIES)].sum().reset_index().assign(model="ensemble")
+        mixed = images[list(PROBABILITIES)].sum().reset_index().assign(model="ensemble")
         rows = pd.concat([rows, mixed], ignore_index=True)
     parts = [over_versions(own, count, seed).assign(model=name) for name, own in rows.groupby("model", sort=False)]
     return pd.concat(parts, ignore_index=True)[COLUMNS]

@@ -47,15 +47,20 @@ def study(folder: Path) -> dict[str, Any]:
 
 
 def shares(folder: Path) -> dict[str, float]:
-    """What each member of a run weighs in its ensemble, of sum 1. Raises as `study`, and FileNotFoundError where that is not fitted yet."""
-    settings, file = study(folder), Path(folder) / ENSEMBLE
+    """What each member of a run, whose models are checked already, weighs in its ensemble, of sum 1.
+
+    Raises FileNotFoundError where that is not fitted yet, ValueError where it was fitted for other members.
+    """
+    settings, file = json.loads((Path(folder) / "study.json").read_text()), Path(folder) / ENSEMBLE
     if settings.get("ensemble", "mean") == "mean":
         return dict.fromkeys(settings["backbones"], 1 / len(settings["backbones"]))
     if not file.exists():
         raise FileNotFoundError(f"{file} is missing: it holds the members' shares in the ensemble; run notebook 03_ensemble")
     with file.open(newline="", encoding="utf-8") as rows:
         found = {row["model"]: float(row["share"]) for row in csv.DictReader(rows)}
-    return {name: found[name] for name in settings["backbones"]}
+    if {*found} != {*settings["backbones"]}:
+        raise ValueError(f"{file} is of {', '.join(found)}, and the study has {', '.join(settings['backbones'])}: run notebook 03_ensemble again")
+    return found
 
 
 def check(folder: Path) -> None:

@@ -29,7 +29,7 @@ def plot_shifts(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     baseline = differences.index[0]
     values = table[table["model"] == baseline].set_index("shift")["value"].reindex(differences.columns)
     shown = differences.drop(index=baseline)
-    ax = axes(ax, 1.6 + 0.34 * len(shown), width=2.6 + 0.62 * shown.shape[1])
+    ax = axes(ax, max(2.8, 1.6 + 0.34 * len(shown)), width=2.6 + 0.62 * shown.shape[1])
     limit = max(0.05, float(np.nanmax(np.abs(shown.to_numpy()), initial=0)))
     sns.heatmap(shown, annot=True, fmt="+.3f", cmap="PuOr", vmin=-limit, vmax=limit, linewidths=0.8, annot_kws={"fontsize": 7.5}, ax=ax,
                 cbar_kws={"label": "difference in macro AUC", "shrink": 0.8})  # fmt: skip

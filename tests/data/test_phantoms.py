@@ -83,7 +83,8 @@ def test_counts_and_lesions(ham, isic):
     assert len(ham) == IMAGES == ham["image_id"].nunique() and len(isic) == IMAGES + IMAGES // 3
     assert set(ham["dx"]) == set(CLASSES) and (ham.groupby("dx")["lesion_id"].nunique() >= 3).all()
     assert {1, 2} <= set(ham["lesion_id"].value_counts()) <= {1, 2, 3, 4}
-    assert (ham.groupby("lesion_id")[["dx", "sex"]].nunique() == 1).all(axis=None)
+    assert (ham.groupby("lesion_id")[["dx", "sex", "dataset"]].nunique() == 1).all(axis=None)
+    assert set(ham["dataset"]) == set(phantoms.PARTS.values())
     own = isic[~isic["image"].isin(ham["image_id"])]
     assert own[["MEL", "NV", "BCC", "BKL", "DF", "VASC"]].any().all() and own[["AK", "SCC"]].any(axis=None)
     assert set(own["lesion_id"].dropna().str.split("_").str[0]) <= {"BCN", "MSK4"}

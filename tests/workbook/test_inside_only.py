@@ -2,29 +2,11 @@
 
 import pandas as pd
 import pytest
+from test_notebooks import TINY
 
 from lesionkit.data import own
 from lesionkit.study import StudyError, load
 from lesionkit.workbook import pipeline, steps
-
-INSIDE = """
-phantoms = 90
-phantom_size = 48
-size = 32
-backbones = ["baseline_cnn", "test_resnet"]
-weights = "none"
-epochs = 2
-batch_size = 16
-resamples = 200
-scored = 1
-masks = "masks"
-external = "none"
-ensemble = "weighted"
-
-[candidate.no_frame]
-frame = "crop"
-"""
-
 
 def test_its_steps_look_inside_alone():
     names = [step.id for step in steps.steps_of(load("ham224"))]
@@ -40,8 +22,9 @@ def test_there_are_no_images_outside_and_no_mapping_for_them(tmp_path):
 
 @pytest.mark.slow
 def test_every_notebook_runs_and_speaks_of_no_outside(tmp_path):
-    (tmp_path / "inside.toml").write_text(INSIDE)
-    out = pipeline.run_study(str(tmp_path / "inside.toml"), out=str(tmp_path / "out"), say=lambda line: None)
+    (tmp_path / "inside.toml").write_text(TINY)
+    settings = ["external=none", "ensemble=weighted"]
+    out = pipeline.run_study(str(tmp_path / "inside.toml"), out=str(tmp_path / "out"), overrides=settings, say=lambda line: None)
     split = pd.read_csv(out / "splits" / "split.csv")
     assert set(split["split"]) == {"train", "val", "test"}
     shares = pd.read_csv(out / "models" / "ensemble.csv").set_index("model")["share"]
