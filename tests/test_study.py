@@ -32,7 +32,8 @@ def test_the_studies_differ_as_they_say():
     assert all(set(SEVEN) <= set(load(name).backbones) for name in ("demo", "full", "isic84", "paper"))
     paper, full = load("paper"), load("full")
     assert paper.split == "image_leaky" and full.split == "lesion" and paper.weights == "imagenet"
-    assert dataclasses.replace(full, name="paper", title=paper.title, split="image_leaky") == paper
+    before = {"ensemble": "mean", "frame": "keep", "crop": 0.6, "chosen_by": "balanced_accuracy", "tta": 1}
+    assert dataclasses.replace(full, name="paper", title=paper.title, split="image_leaky", **before) == paper
     assert (full.size, full.for_backbone("efficientnet_b3").size) == (224, 300)
 
 
@@ -173,17 +174,26 @@ def test_every_setting_that_is_a_path_is_a_place():
 
 
 def test_a_candidate_is_made_on_the_one_that_it_comes_after():
-    study = load("demo", ["candidate.slow.lr=1e-5", "candidate.slow.after=no_frame", "candidate.slow.frame=keep",
+    study = load("demo", ["candidate.slow.lr=1e-5", "candidate.slow.after=with_frame", "candidate.slow.frame=crop",
                           "candidate.last.after=slow", "candidate.last.tta=8"])  # fmt: skip
     last = study.as_candidate("last")
-    assert (last.lr, last.frame, last.tta) == (1e-5, "keep", 8) and study.as_candidate("slow").tta == 1
-    assert study.predecessors == {"no_frame": "baseline", "slow": "no_frame", "last": "slow"}
+    assert (last.lr, last.frame, last.tta) == (1e-5, "crop", 8) and study.as_candidate("slow").tta == 1
+    assert study.predecessors == {"with_frame": "baseline", "slow": "with_frame", "last": "slow"}
 
 
-def test_the_gain_is_measured_over_the_baseline():
-    before, baseline = load("gain84").as_candidate("baseline"), load("isic84_baseline").for_backbone("tf_efficientnet_lite0")
-    of_the_study = {"name", "title", "backbones", "candidate"}
-    assert {key for key, value in vars(before).items() if value != getattr(baseline, key)} <= of_the_study
+@pytest.mark.parametrize(("candidate", "name"), [("baseline", "isic84_baseline"), ("recipe", "isic84")])
+def test_the_gain_is_that_of_isic84_over_its_baseline(candidate, name):
+    measured, study = load("gain84").as_candidate(candidate), load(name).for_backbone("tf_efficientnet_lite0")
+    of_the_study = {"name", "title", "backbones", "candidate", "ensemble"}
+    assert {key for key, value in vars(measured).items() if value != getattr(study, key)} <= of_the_study
+
+
+def test_the_recipe_is_the_default_everywhere():
+    recipe = load("gain84").candidate["recipe"]
+    of_pixels = {key: value for key, value in recipe.items() if key in ("frame", "crop", "chosen_by")}
+    for name in ("isic84", "ham224", "full"):
+        study = load(name).for_backbone("tf_efficientnet_lite0")
+        assert {key: getattr(study, key) for key in of_pixels} == of_pixels and study.tta == recipe["tta"]
 
 
 def test_a_candidate_is_the_first_backbone_with_its_changes_alone():
