@@ -178,6 +178,19 @@ def summary(board: pd.DataFrame) -> str:
     return "\n".join(rows)
 
 
+def gain(gained: pd.DataFrame) -> str:
+    """The README's table of what candidates change, from `07_gains` of a study, as Markdown: a row a side, metric and candidate."""
+    rows = ["| where | metric | model | value | before | difference | p, Holm |", "|---|---|---|--:|--:|--:|--:|"]
+    before = gained.set_index(["split", "metric", "model"])["value"]
+    for row in gained[gained["after"].fillna("") != ""].itertuples():
+        where = {"test": "inside", "external": "outside"}[row.split]
+        difference = f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+        earlier = before[(row.split, row.metric, row.after)]
+        cells = [where, row.metric.replace("_", " "), row.model, f"{row.value:.3f}", f"{earlier:.3f}", difference, f"{row.p_holm:.2g}"]
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
 def _cell(row: pd.Series, metric: str, side: str, digits: int = 3) -> str:
     name = f"{metric}_{side}"
     return bracketed(row[name], row[f"{name}_low"], row[f"{name}_high"], digits)

@@ -92,6 +92,19 @@ def test_the_summary_is_a_table_with_a_row_a_model(run):
     assert lines[3].startswith("| ensemble | 0.60 [0.50, 0.70] | 0.35 [0.25, 0.45] |")
 
 
+def test_the_gain_has_a_row_for_each_candidate_beside_what_it_was_made_on():
+    nothing = [float("nan")] * 4
+    rows = [("test", "macro_auc", "baseline", None, 0.9, *nothing),
+            ("test", "macro_auc", "recipe", "baseline", 0.91, 0.01, -0.004, 0.02, 0.3),
+            ("external", "macro_auc", "baseline", None, 0.7, *nothing),
+            ("external", "macro_auc", "recipe", "baseline", 0.8, 0.1, 0.05, 0.15, 0.00612)]  # fmt: skip
+    gained = pd.DataFrame(rows, columns=["split", "metric", "model", "after", "value", "difference", "low", "high", "p_holm"])
+    assert card.gain(gained).splitlines()[2:] == [
+        "| inside | macro auc | recipe | 0.910 | 0.900 | +0.010 [-0.004, +0.020] | 0.3 |",
+        "| outside | macro auc | recipe | 0.800 | 0.700 | +0.100 [+0.050, +0.150] | 0.0061 |",
+    ]
+
+
 def test_what_is_missing_is_named_with_the_notebook_that_makes_it(run):
     run.path("tables", "04_intervals.csv").unlink()
     with pytest.raises(MissingInput, match="04_intervals.csv is missing: run notebook 04_external_validation first"):
