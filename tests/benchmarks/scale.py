@@ -161,7 +161,7 @@ def text(table: pd.DataFrame) -> str:
 
 
 def summary(table: pd.DataFrame) -> str:
-    """Markdown for a README: hours and memory for the numbers of TARGETS, and what breaks first.
+    """Markdown for a guide: hours and memory for the numbers of TARGETS, and what breaks first.
 
     Only the steps that need, for the largest number, a tenth of what the machine has.
     """
