@@ -87,9 +87,10 @@ def plot_win_matrix(pairs: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         cbar_kws={"label": "row − column"},
         ax=ax,
     )
+    size = min(7.5, 66 / len(names))  # points: a number and its dot fit in a cell
     for (row, column), value in np.ndenumerate(differences):
         if row != column:
-            _cell(ax, row, column, value, bool(sure[row, column]), most)
+            _cell(ax, row, column, value, bool(sure[row, column]), most, size)
     labels, centres = [model_label(name) for name in names], np.arange(len(names)) + 0.5
     ax.set_xticks(centres, labels, rotation=40, ha="right")
     ax.set_yticks(centres, labels, rotation=0)
@@ -147,11 +148,11 @@ def _square(pairs: pd.DataFrame, names: list[str]) -> tuple[np.ndarray, np.ndarr
     return differences, sure
 
 
-def _cell(ax: Axes, row: int, column: int, value: float, sure: bool, most: float) -> None:
+def _cell(ax: Axes, row: int, column: int, value: float, sure: bool, most: float, size: float) -> None:
     number = f"{value:+.2f}" if abs(value) >= 0.005 else "0.00"
     text = "NA" if np.isnan(value) else number.replace("-", "−") + " •" * sure
     weight, colour = "bold" if sure else "normal", "white" if abs(value) > 0.6 * most else "#222222"
-    ax.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=7.5, weight=weight, color=colour)
+    ax.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=size, weight=weight, color=colour)
 
 
 def _legend(ax: Axes) -> None:

@@ -130,13 +130,13 @@ def _explanations(table) -> list[str]:
     chance = removed["kept_by_chance"].dropna().map("; {:.0%} by chance".format)
     corners = table("05d_shortcuts").query("metric == 'flipped' and region == 'corners'").set_index("model")["value"]
     kept, flipped = _ends(removed["kept"], chance), _ends(corners, pd.Series(dtype=str))
+    filled = f"of the frame, filled from the skin beside them, change the call of {flipped} of the images that have them"
     return [
         f"**Heat maps** carry the called class's probability better than the same model's map of another image for {beat} of the models "
         f"and their ensemble (`05b_faithfulness`). Methods that fail the sanity check: {failed} models (`05c_sanity`).",
         f"**Without the lesion**, filled from the skin around it, models keep their call in {kept} of the images "
         "(`05d_counterfactual`).",
-        f"**Black corners** of the frame, filled from the skin beside them, change the call of {flipped} of the images that have "
-        "them (`05d_shortcuts`).",
+        f"**Black corners** {filled if corners.notna().any() else 'are in none of the images that models see'} (`05d_shortcuts`).",
     ]
 
 

@@ -177,5 +177,8 @@ def test_explanations_are_told_once_their_notebooks_have_run(run):
              ("vit", "corners", "change"): -0.2}  # fmt: skip
     run.save_csv(values(flips, ["model", "region", "metric"]), "tables", "05d_shortcuts.csv")
     assert in_order(line(run, "05d_shortcuts"), "10% (resnet50) to 80% (vit)")
+    flips = {("vit", "corners", "flipped"): float("nan"), ("vit", "hair", "flipped"): 0.9}
+    run.save_csv(values(flips, ["model", "region", "metric"]), "tables", "05d_shortcuts.csv")
+    assert "are in none of the images" in line(run, "05d_shortcuts")
     assert in_order(line(run, "05c_sanity"), "1 of 2 inside and 2 of 2 outside", "gradcam on 0 of 2", "eigencam on 1 of 2")
     assert in_order(line(run, "05d_counterfactual"), "24% (resnet50", "91% (vit; 80% by chance)")
