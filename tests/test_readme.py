@@ -31,6 +31,12 @@ def test_the_findings_are_those_of_the_committed_tables():
     assert block == expected, "put outputs/isic84/tables/06_findings.md between the marks in README.md"
 
 
+def test_the_gain_is_that_of_the_committed_table():
+    block = re.search(r"<!-- gain:.*?-->\n(.*?)<!-- end of gain -->", TEXT, re.S)[1].strip()
+    expected = card.gain(pd.read_csv(ROOT / "outputs" / "gain84" / "tables" / "07_gains.csv"))
+    assert block == expected, f"put this between the marks in README.md:\n\n{expected}\n"
+
+
 def test_the_speed_is_that_of_the_committed_benchmark():
     block = re.search(r"<!-- speed:.*?-->\n(.*?)<!-- end of speed -->", TEXT, re.S)[1].strip()
     table = pd.read_csv(ROOT / "outputs" / "bench" / "cpu.csv", keep_default_na=False)
