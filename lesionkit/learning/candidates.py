@@ -42,7 +42,7 @@ def fit_and_score(
     val = rows[rows["split"] == "val"]
     paths = [images / path for path in index.set_index("image_id").loc[val["image_id"], "path"]]
     under = shifted.under_shifts(model, config, val, paths, settings.seed)  # fourteen times: one view
-    cost = {"epochs": len(trained.history), "seconds": round(float(trained.history["seconds"].sum()), 1)}
+    cost = {"epochs": len(trained.history), "seconds": round(float(trained.history["seconds"].sum()), 3)}
     if settings.leave_archive_out:
         under = pd.concat([under, without_archives(pixels, split, settings, folder)], ignore_index=True)
     found = {"candidates": extras.as_table(rows, logits, name), "shifted": under.assign(model=name)}
