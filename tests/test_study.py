@@ -1,5 +1,6 @@
 import dataclasses
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -191,9 +192,15 @@ def test_the_gain_is_that_of_isic84_over_its_baseline(candidate, name):
 def test_the_recipe_is_the_default_everywhere():
     recipe = load("gain84").candidate["recipe"]
     of_pixels = {key: value for key, value in recipe.items() if key in ("frame", "crop", "chosen_by")}
-    for name in ("isic84", "ham224", "full"):
+    for name in ("isic84", "ham224", "full", "demo"):
         study = load(name).for_backbone("tf_efficientnet_lite0")
-        assert {key: getattr(study, key) for key in of_pixels} == of_pixels and study.tta == recipe["tta"]
+        assert {key: getattr(study, key) for key in of_pixels} == of_pixels and study.tta == (1 if name == "demo" else recipe["tta"])
+
+
+@pytest.mark.parametrize("name", ["isic84", "full", "demo"])
+def test_the_recipe_names_every_switch_that_was_a_candidate(name):
+    tried = {key for changes in load("robust84").candidate.values() for key in changes} - {"after", "balance"}
+    assert tried <= tomllib.loads((studies.STUDIES / f"{name}.toml").read_text()).keys()
 
 
 def test_a_candidate_is_the_first_backbone_with_its_changes_alone():

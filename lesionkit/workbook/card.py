@@ -9,7 +9,9 @@ import pandas as pd
 
 from lesionkit.data.records import CLASS_NAMES, DATASETS
 from lesionkit.evidence.metrics import METRICS
+from lesionkit.evidence.reporting import spoken
 from lesionkit.workbook.artifacts import Run
+from lesionkit.workbook.findings import WHERE
 from lesionkit.workbook.tables import bracketed
 
 SIDES = ("in", "out")  # internal test set; all external images, SCC merged
@@ -183,10 +185,9 @@ def gain(gained: pd.DataFrame) -> str:
     rows = ["| where | metric | model | value | before | difference | p, Holm |", "|---|---|---|--:|--:|--:|--:|"]
     before = gained.set_index(["split", "metric", "model"])["value"]
     for row in gained[gained["after"].fillna("") != ""].itertuples():
-        where = {"test": "inside", "external": "outside"}[row.split]
-        difference = f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+        difference = spoken(gained, "difference", sign=True, split=row.split, metric=row.metric, model=row.model)
         earlier = before[(row.split, row.metric, row.after)]
-        cells = [where, row.metric.replace("_", " "), row.model, f"{row.value:.3f}", f"{earlier:.3f}", difference, f"{row.p_holm:.2g}"]
+        cells = [WHERE[row.split], row.metric.replace("_", " "), row.model, f"{row.value:.3f}", f"{earlier:.3f}", difference, f"{row.p_holm:.2g}"]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
