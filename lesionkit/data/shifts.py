@@ -2,7 +2,8 @@
 black frame of a dermatoscope, zoom, framing, blur, JPEG, hair, a ruler.
 
 They stand in for an archive that nobody may look at: how a model bears them on validation can choose among models.
-None of them is code of the augmentation, and their severities go beyond what training draws.
+Their severities go beyond what training draws. Some training draws itself (hair by the same drawing): such a change is judged
+by the other shifts (`evidence.robustness.decide`).
 """
 
 import io

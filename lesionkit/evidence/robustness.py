@@ -1,9 +1,10 @@
 """Which changes of a training hold on archives that nobody has looked at: chosen by a proxy, then held against the truth.
 
 The proxy is validation under shifts (`lesionkit.data.shifts`): a model's robustness is its macro AUC on validation images
-that are shifted in several ways at once, as archives differ, averaged over three draws of these ways. A change is kept where
-its robustness is above that of what it was made on, the baseline or an earlier candidate, and validation as it is does not fall;
-test and external images have no say. Intervals resample lesions, and all candidates share the resamples.
+that are shifted in several ways at once, as archives differ, each in three draws of these ways. A change is kept where
+robustness rises over that of what it was made on, the baseline or an earlier candidate, and validation as it is does not fall.
+What training draws itself proves nothing: a change that draws hairs is judged on images without them.
+Test and external images have no say. Intervals resample lesions, and all candidates share the resamples.
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,13 +53,18 @@ def _against(r: Replicates, after: Mapping[str, str], metrics: Sequence[str]) ->
     return table.fillna({"after": "", "note": ""})
 
 
-def proxy_of(replicates: Mapping[str, Replicates]) -> Replicates:
-    """The candidates' SCORE averaged over SEVERAL, as one metric, `robustness`, beside that of CLEAN, `validation`, and where
-    there are trainings without an archive the mean over the archives left out, `left_out`."""
-    clean = replicates[CLEAN]
-    parts = {"robustness": [replicates[name] for name in SEVERAL], "validation": [clean],
-             "left_out": [r for name, r in replicates.items() if name.startswith(ARCHIVE)]}  # fmt: skip
+def proxy_of(shifted: pd.DataFrame, count: int = 2000, seed: int = 0) -> Replicates:
+    """The candidates' SCORE over the rows of SEVERAL, all draws together, as one metric, `robustness`, beside that of CLEAN,
+    `validation`, and where there are trainings without an archive the mean over the archives left out, `left_out`."""
+    several, archives = shifted["shift"].isin(SEVERAL), shifted["shift"].str.startswith(ARCHIVE)
+    once = shifted["image_id"].where(~several, shifted["image_id"] + " " + shifted["shift"])  # an image is in all draws
+    named = shifted["shift"].mask(several, "robustness").mask(shifted["shift"] == CLEAN, "validation")
+    wanted = several | archives | (shifted["shift"] == CLEAN)
+    found = shifted_replicates(shifted.assign(image_id=once, shift=named)[wanted], count, seed)
+    parts = {"robustness": [found["robustness"]], "validation": [found["validation"]],
+             "left_out": [r for name, r in found.items() if name.startswith(ARCHIVE)]}  # fmt: skip
     parts = {name: of for name, of in parts.items() if of}
+    clean = found["validation"]
     at = clean.metrics.index(SCORE)
     point = np.stack([np.mean([r.point[:, at] for r in of], axis=0) for of in parts.values()], 1)
     values = np.stack([np.mean([r.values[:, :, at] for r in of], axis=0) for of in parts.values()], 2)
@@ -67,22 +73,43 @@ def proxy_of(replicates: Mapping[str, Replicates]) -> Replicates:
     return Replicates(clean.models, tuple(parts), point, values, reasons, clean.alone)
 
 
-def decide(proxy: Replicates, after: Mapping[str, str]) -> pd.DataFrame:
+def decide(
+    shifted: pd.DataFrame, after: Mapping[str, str], drawn: Mapping[str, Sequence[str]], count: int = 2000, seed: int = 0
+) -> pd.DataFrame:
     """A row a candidate: robustness and validation, each with its difference to after[model], interval and p, and `kept`.
 
-    kept: the robustness is above that of what it comes after at 5 %, corrected over the candidates (Holm), and validation is not
-    below it, its interval reaching zero or lying above. proxy: of `proxy_of`; after: of `Study.predecessors`.
+    kept: the difference in robustness is above zero at 5 %, corrected over the candidates (Holm), and validation is not
+    below it, its interval reaching zero or lying above. The difference is of the images under none of drawn[model], the shifts
+    that the candidate's training draws (column `unseen_only`); `robustness` is that of after[model] and this difference.
+    shifted: rows of CLEAN and SEVERAL, with the shifts that each image is under in column `shifts`, a set; after: of
+    `Study.predecessors`; drawn: of `learning.candidates`.
     """
-    found = _against(proxy, after, proxy.metrics)
+    proxy = proxy_of(shifted, count, seed)
+    found = _against(proxy, after, proxy.metrics).set_index(["model", "metric"])
+    for model in (name for name in after if drawn.get(name) and name in proxy.models):
+        pair = shifted["model"].isin([model, after[model]])
+        unseen = shifted["shifts"].map(frozenset(drawn[model]).isdisjoint) | ~shifted["shift"].isin(SEVERAL)
+        own = _against(proxy_of(shifted[pair & unseen], count, seed), {model: after[model]}, ["robustness"]).set_index("model")
+        columns = ["difference", "low", "high", "p", "note"]
+        found.loc[(model, "robustness"), columns] = own.loc[model, columns].to_numpy()
     table = pd.DataFrame({"model": proxy.models, "after": [after.get(model, "") for model in proxy.models]})
     for metric in proxy.metrics:
-        own = found[found["metric"] == metric].set_index("model")
-        table[metric] = table["model"].map(own["value"])
-        for column in ("difference", "low", "high", "p"):
-            table[f"{metric}_{column}"] = table["model"].map(own[column])
+        own = found.xs(metric, level="metric")
+        for column in ("value", "difference", "low", "high", "p"):
+            table["_".join([metric, *([column] if column != "value" else [])])] = table["model"].map(own[column])
+    table["robustness"] = table["model"].map(_added_up(found.xs("robustness", level="metric"), after))
+    table["unseen_only"] = [", ".join(drawn.get(model, ())) for model in proxy.models]
     table["robustness_p_holm"] = comparisons.holm(table["robustness_p"])
     better = (table["robustness_difference"] > 0) & (table["robustness_p_holm"] < 0.05)
     return table.assign(kept=better & (table["validation_high"] >= 0))
+
+
+def _added_up(own: pd.DataFrame, after: Mapping[str, str]) -> dict[str, float]:
+    """Of each candidate the value of the baseline and the differences on the way to it. own: value, difference by model."""
+    def of(model: str) -> float:
+        return of(after[model]) + own["difference"][model] if after.get(model) in own.index else own["value"][model]
+
+    return {model: of(model) for model in own.index}
 
 
 def gains(tables: pd.DataFrame, after: Mapping[str, str], count: int = 2000, seed: int = 0) -> pd.DataFrame:

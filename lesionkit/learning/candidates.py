@@ -3,17 +3,24 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from zlib import crc32
 
+import numpy as np
 import pandas as pd
 
 from lesionkit import sources
 from lesionkit.data import shifts
 from lesionkit.data.pixels import Pixels
-from lesionkit.evidence.robustness import ARCHIVE
+from lesionkit.evidence.robustness import ARCHIVE, SEVERAL
 from lesionkit.learning import extras, inference, shifted, training
 from lesionkit.study import Study
 
 KINDS = ("candidates", "shifted")  # folders of predictions: as the images are, and validation under shifts
+DRAWN = {  # by training with a setting: what of the shifts it draws itself, or nearly
+    "crop": ("zoom in", "off centre"), "colour": ("colour cast", "exposure"), "oklab": ("colour cast", "exposure"),
+    "fourier": ("colour cast", "exposure"), "policy": ("off centre", "exposure", "blur"), "hair": ("hair",), "blur": ("blur",),
+    "discs": ("frame",),
+}  # fmt: skip
 
 
 def fit_and_score(
@@ -72,6 +79,23 @@ def without_archives(pixels: Pixels, split: pd.DataFrame, settings: Study, folde
 def joined(found: Mapping[str, Mapping[str, pd.DataFrame]], kind: str) -> pd.DataFrame:
     """The tables of one of KINDS of all candidates, one below the other."""
     return pd.concat([tables[kind] for tables in found.values()], ignore_index=True) if found else pd.DataFrame()
+
+
+def drawn_by(study: Study) -> dict[str, tuple[str, ...]]:
+    """The shifts that each candidate's training draws by what it changes."""
+    return {name: tuple(dict.fromkeys(shift for key in own for shift in DRAWN.get(key, ()))) for name, own in study.candidate.items()}
+
+
+def with_shifts(shifted: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """The table of `shifted.under_shifts` with the set of shifts that each image is under, in column `shifts`."""
+    under = {}
+    for name, image_id in set(zip(shifted["shift"], shifted["image_id"])):
+        if name in SEVERAL:  # as `under_shifts` and `shifts.several` draw them: their code is part of what made the answers, and stays
+            rng = np.random.default_rng(crc32(f"{seed} {name} {image_id} drawn".encode()))
+            chosen = rng.choice(len(shifts.SHIFTS), shifts.TOGETHER, replace=False)
+            under[name, image_id] = frozenset(list(shifts.SHIFTS)[at] for at in chosen)
+    own = [under.get(key, {key[0]} & shifts.SHIFTS.keys()) for key in zip(shifted["shift"], shifted["image_id"])]
+    return shifted.assign(shifts=own)
 
 
 def costs(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -11,7 +11,8 @@ from toys import study
 from lesionkit.data import phantoms, pixels, readers
 from lesionkit.data.shifts import SHIFTS
 from lesionkit.evidence.robustness import CLEAN, SEVERAL
-from lesionkit.learning import candidates, inference, training
+from lesionkit.learning import candidates, inference, shifted, training
+from lesionkit.study import Study
 
 SMALL = study(size=32, epochs=1, backbones=("baseline_cnn",),
               candidate={"zoom": {"crop": 0.3}, "inside": {"frame": "crop"}, "views": {"after": "zoom", "tta": 8}})  # fmt: skip
@@ -94,3 +95,37 @@ def test_every_image_is_under_every_shift_once_and_the_severities_are_shared(pla
     assert (one["severity"] == other["severity"]).all() and set(one["severity"]) == {0, 1, 2, 3}
     assert (one["severity"] == 0).eq(~one["shift"].isin(SHIFTS)).all() and set(one["split"]) == {"val"}
     assert set(one["model"]) == {"baseline"} and set(other["model"]) == {"inside"}
+
+
+def test_the_shifts_that_are_told_are_those_that_were_drawn(place, tmp_path, monkeypatch):
+    applied = []
+    for name, shift in list(SHIFTS.items()):
+        monkeypatch.setitem(SHIFTS, name, lambda image, *drawn, name=name, shift=shift: (applied.append(name), shift(image, *drawn))[1])
+    monkeypatch.setattr(shifted, "ThreadPoolExecutor", OneByOne)
+    told = candidates.with_shifts(asked(place, "baseline", tmp_path)["shifted"], SMALL.seed)
+    several = told[told["shift"].isin(SEVERAL)]
+    assert [set(applied[-3 * len(several):][3 * i : 3 * i + 3]) for i in range(len(several))] == several["shifts"].map(set).tolist()
+    alone = told[~told["shift"].isin(SEVERAL)]
+    assert alone["shifts"].map(set).tolist() == [{shift} & SHIFTS.keys() for shift in alone["shift"]]
+
+
+class OneByOne:
+    """An executor whose work is done in order."""
+
+    def __init__(self, *workers):
+        self.map = map
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
+
+
+def test_a_candidate_is_known_by_the_shifts_that_its_changes_draw():
+    changes = {"hair_blur": {"hair": 0.3, "blur": 0.3}, "zoom": {"crop": 0.3}, "policy": {"after": "zoom", "policy": "trivial", "crop": 0.4},
+               "inside": {"frame": "crop"}}  # fmt: skip
+    found = candidates.drawn_by(study(candidate=changes))
+    assert found == {"hair_blur": ("hair", "blur"), "zoom": ("zoom in", "off centre"),
+                     "policy": ("off centre", "exposure", "blur", "zoom in"), "inside": ()}  # fmt: skip
+    assert set().union(*candidates.DRAWN.values()) <= SHIFTS.keys() and candidates.DRAWN.keys() <= Study.__dataclass_fields__.keys()
