@@ -42,8 +42,9 @@ class Study:
     frame: str = "keep"  # the black frame of a dermatoscope: keep | crop, to the rectangle inside
     colours: str = "keep"  # keep | shades_of_grey: the colour of the light is taken out of each image
 
-    # backbones: any timm name; weights: auto | imagenet | none | a folder of .safetensors
+    # backbones: any timm name, or a name of your own where its table says `network`; weights: auto | imagenet | none | a folder of .safetensors
     backbones: tuple[str, ...] = SEVEN
+    network: str = ""  # of one of the backbones: the timm name of what it is, so that one network can be several members
     weights: str = "auto"
     weights_dir: str = ""  # where `auto` looks when timm's hub cannot be reached; in a TOML, as seen from notebooks/
 
@@ -127,6 +128,10 @@ class Study:
         """The study as `name` is trained in it: its own table laid over the rest."""
         return dataclasses.replace(self, **self.backbone.get(name, {}), backbone={})
 
+    def network_of(self, name: str) -> str:
+        """The timm name of what backbone `name` is, or `baseline_cnn`."""
+        return self.for_backbone(name).network or name
+
     def changed_for(self, name: str, **settings) -> "Study":
         """The study in which backbone `name` is trained with these settings instead."""
         return dataclasses.replace(self, backbone={**self.backbone, name: {**self.backbone.get(name, {}), **settings}})
@@ -178,10 +183,11 @@ RANGES = {  # smallest and largest
 }  # fmt: skip
 HOW = ("threads", "processes", "compile", "tracking")  # of no notebook's matter: a change of these makes none stale
 FIXED = (
-    "name", "title", "note", "seed", "given", "phantoms", "phantom_size", "external", "mapping", "split", "fractions", "fit", "frame",
+    "name", "title", "note", "given", "phantoms", "phantom_size", "external", "mapping", "split", "fractions", "fit", "frame",
     "backbones", "ensemble", "backbone", "candidate", "leave_archive_out",
     "resamples", "explained", "scored", "curve_steps", "cams", "masks",
 )  # of the study as a whole: a [backbone.X] table cannot set them  # fmt: skip
+OF_A_MEMBER = ("network", "seed")  # of a [backbone.X] table; no candidate's, and `network` of no study as a whole
 
 WEIGHTS = ("weights", "weights_dir")  # settings that may name a folder, as seen from notebooks/
 PLACES = (*WEIGHTS, "masks", "external", "mapping")  # all that may name a folder or a file of the machine

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lesionkit.settings import CHOICES, FIXED, RANGES, SEVEN, Study, StudyError
+from lesionkit.settings import CHOICES, FIXED, OF_A_MEMBER, RANGES, SEVEN, Study, StudyError
 
 STUDIES = Path(__file__).parent / "studies"
 
@@ -78,6 +78,8 @@ def _build(name: str, values: dict) -> Study:
     study = Study(**{"name": name} | values)
     if not study.backbones or len(set(study.backbones)) != len(study.backbones):
         raise StudyError(f"backbones = {list(study.backbones)}: name at least one, and each once")
+    if study.network:
+        raise StudyError(f"network = {study.network!r}: belongs in a table of one of the backbones, such as [backbone.again]")
     if study.own_images and study.phantoms:
         raise StudyError(f"external = {study.external!r}: phantoms bring their own external set; set phantoms = 0")
     place = Path(study.external)
@@ -112,7 +114,7 @@ def _check_candidates(tables: Mapping[str, Mapping[str, Any]]) -> None:
         if (after := own.get("after", "")) and after not in [*tables][:at]:
             raise StudyError(f"candidate.{name}.after = {after!r}: name a candidate whose table stands above it")
     changes = {name: {key: value for key, value in own.items() if key != "after"} for name, own in tables.items()}
-    _check_tables("candidate", changes, {*FIXED} - {"fit", "frame"})
+    _check_tables("candidate", changes, {*FIXED, *OF_A_MEMBER} - {"fit", "frame"})
 
 
 def _check_tables(kind: str, tables: Mapping[str, Mapping[str, Any]], fixed: Iterable[str]) -> None:

@@ -79,7 +79,7 @@ def test_an_override_holds_for_every_backbone_unless_it_names_one(write):
     ("fractions=[0.5,0.5]", "three shares"), ("fractions=[0.9,0.2,0.1]", "three shares"), ("fractions=[1,0,0]", "three shares"),
     ("backbone.resnet50.split=lesion", "set split instead"), ("backbone.resnet50.epochs=0", "between"),
     ("backbone.resnet50.epoch=1", "did you mean 'epochs'"), ("backbone=3", "must be"),
-    ("a b=1", "not a key"), ("backbone.resnet50.seed=1", "holds for the whole study"),
+    ("a b=1", "not a key"), ("network=resnet50", "belongs in a table of one of the backbones"),
     ("cams=[]", "at least one method"), ('cams=["gradcam", "lime"]', "one of gradcam, gradcam"), ("cams=gradcam", "must be"),
     ("backbone.resnet50.cams=['gradcam']", "set cams instead"), ("scored=-1", "between 0"),
     ("lr=5", "between"), ("fractions=[0.5,0.5,0.5]", "sum to 1"),
@@ -213,7 +213,8 @@ def test_a_candidate_is_the_first_backbone_with_its_changes_alone():
 @pytest.mark.parametrize(("change", "message"), [
     ("candidate.baseline.lr=1e-3", "candidate.baseline: is the name of what has no change"),
     ("candidate.x.after=y", "candidate.x.after = 'y': name a candidate whose table stands above it"),
-    ("candidate.x.seed=1", "candidate.x.seed: holds for the whole study"), ("candidate.x.lr=9", "lr = 9.0: between"),
+    ("candidate.x.seed=1", "candidate.x.seed: holds for the whole study"),
+    ("candidate.x.network=vgg11", "candidate.x.network: holds for the whole study"), ("candidate.x.lr=9", "lr = 9.0: between"),
 ])  # fmt: skip
 def test_a_candidate_that_cannot_be_is_said(change, message):
     with pytest.raises(StudyError, match=re.escape(message)):

@@ -12,7 +12,7 @@ from lesionkit import sources
 from lesionkit.data import shifts
 from lesionkit.data.pixels import Pixels
 from lesionkit.evidence.robustness import ARCHIVE, SEVERAL
-from lesionkit.learning import extras, inference, shifted, training
+from lesionkit.learning import extras, inference, members, shifted, training
 from lesionkit.study import Study
 
 KINDS = ("candidates", "shifted")  # folders of predictions: as the images are, and validation under shifts
@@ -43,7 +43,7 @@ def fit_and_score(
         found = {kind: pd.read_parquet(file) for kind, file in files.items()}
         if all(table.attrs.get("made_from") == made_from for table in found.values()):
             return found
-    trained = training.fit(settings.backbones[0], pixels, split, settings, _trained_alike(pixels, split, settings, folder) or folder)
+    trained = members.fit(settings.backbones[0], pixels, split, settings, _trained_alike(pixels, split, settings, folder) or folder)
     model, config = inference.load(trained.folder)
     logits = inference.logits_of_rows(model, config, pixels, rows["image_id"], settings.tta)
     val = rows[rows["split"] == "val"]
@@ -68,7 +68,7 @@ def without_archives(pixels: Pixels, split: pd.DataFrame, settings: Study, folde
     for source in sorted(learnt["source"].unique()) if learnt["source"].nunique() > 1 else ():
         held = learnt[learnt["source"] == source]
         rest = learnt[~learnt["group_id"].isin(held["group_id"])]
-        trained = training.fit(settings.backbones[0], pixels, rest, settings, folder / f"without_{source}")
+        trained = members.fit(settings.backbones[0], pixels, rest, settings, folder / f"without_{source}")
         model, config = inference.load(trained.folder)
         logits = inference.logits_of_rows(model, config, pixels, held["image_id"], settings.tta)
         answers = extras.as_table(held.assign(split="val"), logits, config["backbone"])
@@ -111,7 +111,7 @@ def _trained_alike(pixels: Pixels, split: pd.DataFrame, settings: Study, folder:
 
 
 def _trained_from(pixels: Pixels, split: pd.DataFrame, settings: Study) -> str:
-    return training.fingerprint(settings.backbones[0], pixels, split[split["split"].isin(("train", "val"))], settings)
+    return members.fingerprint(settings.backbones[0], pixels, split[split["split"].isin(("train", "val"))], settings)
 
 
 def _made_from(pixels: Pixels, split: pd.DataFrame, settings: Study) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 from lesionkit.data.folds import fold_split, folds
 from lesionkit.data.pixels import Pixels
 from lesionkit.evidence import predictions
-from lesionkit.learning import extras, inference, training
+from lesionkit.learning import extras, inference, members
 from lesionkit.study import Study
 
 SCORED = ("out", "test")  # by the model of a fold: what was left out of it, and the locked test set
@@ -17,8 +17,8 @@ DESCRIBED = ["image_id", "lesion_id", "group_id", "dataset", "split", "y_true", 
 def fit_and_score(
     name: str, pixels: Pixels, table: pd.DataFrame, rows: pd.DataFrame, study: Study, folder: Path
 ) -> pd.DataFrame:
-    """Train backbone `name` on `table` as `training.fit` does, and return its predictions of `rows`."""
-    trained = training.fit(name, pixels, table, study, folder)
+    """Train backbone `name` on `table` as `members.fit` does, and return its predictions of `rows`."""
+    trained = members.fit(name, pixels, table, study, folder)
     model, config = inference.load(trained.folder)
     views = study.for_backbone(name).tta
     return extras.as_table(rows, inference.logits_of_rows(model, config, pixels, rows["image_id"], views), name)
@@ -44,9 +44,9 @@ def every_fold(name: str, pixels: Pixels, split: pd.DataFrame, study: Study, fol
 
 def train_fold(name: str, pixels: Pixels, split: pd.DataFrame, study: Study, folder: Path, fold: int) -> None:
     """Train the model of one fold, from 1, where `every_fold` finds it: folds can so be trained at the same time."""
-    training.fit(name, pixels, _table_of_fold(name, split, study, fold), study, Path(folder) / f"fold{fold}")
+    members.fit(name, pixels, _table_of_fold(name, split, study, fold), study, Path(folder) / f"fold{fold}")
 
 
 def _table_of_fold(name: str, split: pd.DataFrame, study: Study, fold: int) -> pd.DataFrame:
     settings = study.for_backbone(name)
-    return fold_split(split.assign(fold=folds(split, settings.folds, settings.seed)), fold)
+    return fold_split(split.assign(fold=folds(split, settings.folds, study.seed)), fold)

@@ -14,10 +14,10 @@ def check(study: Study, models: Path) -> None:
     `models` is the run's folder of trained models: those in it ask for no weights, and are not tracked.
     """
     for name in study.backbones:
-        backbone(name)
-        own = study.for_backbone(name)
+        own, network = study.for_backbone(name), study.network_of(name)
+        backbone(network)
         if training.finished(models / name):
             continue
         tracking.check(own.tracking)
-        if name != "baseline_cnn" and own.weights not in ("auto", "none"):
-            networks.initial_weights(name, own.weights, own.weights_dir)
+        if network != "baseline_cnn" and own.weights not in ("auto", "none"):
+            networks.initial_weights(network, own.weights, own.weights_dir)

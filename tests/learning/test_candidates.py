@@ -123,8 +123,8 @@ class OneByOne:
 
 
 def test_a_candidate_is_known_by_the_shifts_that_its_changes_draw():
-    changes = {"hair_blur": {"hair": 0.3, "blur": 0.3}, "zoom": {"crop": 0.3}, "policy": {"after": "zoom", "policy": "trivial", "crop": 0.4},
-               "inside": {"frame": "crop"}}  # fmt: skip
+    changes = {"hair_blur": {"hair": 0.3, "blur": 0.3}, "zoom": {"crop": 0.3}, "inside": {"frame": "crop"},
+               "policy": {"after": "zoom", "policy": "trivial", "crop": 0.4}}  # fmt: skip
     found = candidates.drawn_by(study(candidate=changes))
     assert found == {"hair_blur": ("hair", "blur"), "zoom": ("zoom in", "off centre"),
                      "policy": ("off centre", "exposure", "blur", "zoom in"), "inside": ()}  # fmt: skip
