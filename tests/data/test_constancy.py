@@ -30,6 +30,13 @@ def test_another_light_makes_no_difference(light):
     assert ratio == pytest.approx(ratio.mean(), rel=0.01)  # no channel more than another
 
 
+def test_sums_are_exact_whatever_their_order():
+    image = skin()
+    shuffled = np.random.default_rng(1).permutation(image.reshape(-1, 3)).reshape(image.shape)
+    table = {tuple(before): tuple(after) for before, after in zip(image.reshape(-1, 3), shades_of_grey(image).reshape(-1, 3))}
+    assert all(table[tuple(a)] == tuple(b) for a, b in zip(shuffled.reshape(-1, 3), shades_of_grey(shuffled).reshape(-1, 3)))
+
+
 def test_a_black_frame_has_no_say_and_black_stays_black():
     framed = np.zeros((48, 48, 3), np.uint8)
     framed[:24, :24] = skin()
