@@ -21,8 +21,8 @@ def report(
     run_at(run)
     from lesionkit.workbook import report as pages
     from lesionkit.workbook import steps
-    from lesionkit.workbook.artifacts import saved_study
     from lesionkit.workbook.page import pdf as printing
+    from lesionkit.workbook.places import saved_study
 
     study = saved_study(run)
     page = pages.write(study, run, steps.steps_of(study)[:-1], galleries=galleries)

@@ -14,22 +14,17 @@ from matplotlib.figure import Figure
 import lesionkit
 from lesionkit import study as studies
 from lesionkit.data import mapping
-from lesionkit.data.phantoms import VERSION as PHANTOMS
 from lesionkit.evidence import predictions
 from lesionkit.study import Study
 from lesionkit.workbook import hosts, showing, tables
 from lesionkit.workbook.caveats import NOTE, caveat
 from lesionkit.workbook.manifest import file_hash, update_manifest
+from lesionkit.workbook.places import MissingInput, images_folder, remember, saved_study
 from lesionkit.writing import write_atomically
 
 IDS = ("image_id", "lesion_id", "group_id", "source_dx")  # text, also where they look like numbers
 SEES_IMAGES = ("01", "02", "05", "07")  # numbers of notebooks
 NOTE_WIDTH = 110  # characters of a line below a figure
-KNOWN = "data.txt"  # in a run's folder: where its images were last time; stays on this machine
-
-
-class MissingInput(FileNotFoundError):
-    """Something that an earlier notebook makes is not there yet. The message says which to run."""
 
 
 @dataclass
@@ -59,7 +54,7 @@ class Run:
             raise studies.StudyError(f"study {settings.name} needs a folder of images: {hosts.attach()}give it with --data DIR")
         folder.mkdir(parents=True, exist_ok=True)
         if data and real and not hosts.are_links(root):
-            _remember(folder / KNOWN, f"{root}\n")
+            remember(folder, root)
         for line in hosts.introduce(notebook, folder, root if real else None, earlier):
             print(line)
         run = cls(settings, folder, root, notebook, suffix)
@@ -230,40 +225,3 @@ class Run:
             path.relative_to(self.folder).as_posix(): {"hash": value, **made_by} for path, value in hashes.items()
         }
         update_manifest(self.folder, "artifacts", entries)
-
-
-def _remember(file: Path, text: str) -> None:
-    """Write what is not written yet: jobs that run at once all say the same."""
-    if not file.exists() or file.read_text() != text:
-        write_atomically(file, lambda path: path.write_text(text))
-
-
-def images_folder(study: Study, folder: Path, data: str) -> Path | None:
-    """Where the images of a run are: `data`, where they were last time, or attached to a host; of phantoms, in the run.
-
-    None: not known. Raises StudyError where `data` is no folder. One that was there last time may be gone: most
-    notebooks need no image.
-    """
-    if study.given:
-        return folder  # nothing looks there
-    if study.synthetic:
-        return folder / "data" / f"phantoms_v{PHANTOMS}_{study.phantoms}x{study.phantom_size}px_seed{study.seed}"
-    if data and not Path(data).is_dir():
-        raise studies.StudyError(f"no folder {data}: give the folder of images with --data DIR")
-    if data:
-        return Path(data).resolve()
-    known = Path((folder / KNOWN).read_text().strip()) if (folder / KNOWN).exists() else None
-    return known if known and known.is_dir() else hosts.images() or known
-
-
-def saved_study(folder: Path) -> Study:
-    """The study that made the run in `folder`, from its study.json; settings that this version no longer has are left out.
-
-    Raises MissingInput where there is none.
-    """
-    file = Path(folder) / "study.json"
-    if not file.exists():
-        raise MissingInput(f"{folder}: no run of a study there; give its folder, such as outputs/demo")
-    settings = json.loads(file.read_text())
-    known = {key: settings[key] for key in Study.__dataclass_fields__ if key in settings}
-    return Study(**{key: tuple(value) if isinstance(value, list) else value for key, value in known.items()})

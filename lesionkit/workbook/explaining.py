@@ -15,8 +15,8 @@ from lesionkit.explain.files import Explanation, explained
 from lesionkit.learning import exported, inference
 from lesionkit.plots.explanations import plot_cam_panel
 from lesionkit.study import Study
-from lesionkit.workbook.artifacts import saved_study
 from lesionkit.workbook.caveats import caveat, with_note
+from lesionkit.workbook.places import saved_study
 from lesionkit.writing import write_atomically
 
 

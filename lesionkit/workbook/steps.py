@@ -19,9 +19,9 @@ from lesionkit import study as studies
 from lesionkit.settings import WEIGHTS
 from lesionkit.study import Study, StudyError
 from lesionkit.workbook import energy, provenance, report, staleness
-from lesionkit.workbook.artifacts import images_folder
 from lesionkit.workbook.hashes import Hashes, short_hash
 from lesionkit.workbook.manifest import cut_manifest, file_hash, read_manifest, update_manifest
+from lesionkit.workbook.places import images_folder
 from lesionkit.workbook.staleness import Place, Step
 
 NOTEBOOKS = Path(lesionkit.__file__).parents[1] / "notebooks"

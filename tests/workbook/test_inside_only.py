@@ -8,6 +8,7 @@ from lesionkit.data import own
 from lesionkit.study import StudyError, load
 from lesionkit.workbook import pipeline, steps
 
+
 def test_its_steps_look_inside_alone():
     names = [step.id for step in steps.steps_of(load("ham224"))]
     assert "04c_subgroups" in names and not {"04_external_validation", "04b_shift"} & {*names}

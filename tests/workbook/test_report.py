@@ -14,8 +14,9 @@ from workbook import books
 
 from lesionkit import study as studies
 from lesionkit.workbook import pipeline, report
-from lesionkit.workbook.artifacts import Run, saved_study
+from lesionkit.workbook.artifacts import Run
 from lesionkit.workbook.manifest import read_manifest, update_manifest
+from lesionkit.workbook.places import saved_study
 
 CARD = "---\nlanguage: en\n---\n\n# Card\n\n<script>alert(1)</script>\n\n| a | b |\n|---|--:|\n| x | 1 |\n\nSee `03_leaderboard`, `03_roc`.\n"
 MADE = {"lesionkit": "0.0", "processor": "an abacus"}

@@ -13,7 +13,8 @@ from scipy.special import softmax
 from lesionkit.data.records import CLASSES
 from lesionkit.evidence import calibration, conformal, ensembles, melanoma, predictions
 from lesionkit.workbook.app.answers import MEGABYTES
-from lesionkit.workbook.artifacts import Run, saved_study
+from lesionkit.workbook.artifacts import Run
+from lesionkit.workbook.places import saved_study
 
 SIZES = {"baseline_cnn": 32, "test_resnet": 64}
 COUNTS = {"val": 140, "test": 70, "external": 70}

@@ -18,9 +18,10 @@ from lesionkit.learning import exported, inference
 from lesionkit.learning.exported import ABOUT
 from lesionkit.study import Study
 from lesionkit.workbook import belonging, fitted
-from lesionkit.workbook.artifacts import Run, saved_study
+from lesionkit.workbook.artifacts import Run
 from lesionkit.workbook.caveats import with_note
 from lesionkit.workbook.explaining import note_of, panel
+from lesionkit.workbook.places import saved_study
 
 MEGABYTES, MEGAPIXELS = 20, 50  # the largest file that is taken, and the largest image
 PREVIEW = 480  # px, the longer side
