@@ -20,6 +20,7 @@ SCORE = "macro_auc"
 CLAIMED = ("macro_auc", "macro_f1", "melanoma_auc")  # of which inside and outside are compared
 CLEAN = "none"  # the name of no shift
 SEVERAL = ("several 1", "several 2", "several 3")  # draws of several shifts at once
+COMPARED = ("difference", "low", "high", "p", "note")  # of two candidates
 ARCHIVE = "without "  # begins the name of what was answered by a training without an archive
 
 
@@ -87,11 +88,8 @@ def decide(
     proxy = proxy_of(shifted, count, seed)
     found = _against(proxy, after, proxy.metrics).set_index(["model", "metric"])
     for model in (name for name in after if drawn.get(name) and name in proxy.models):
-        pair = shifted["model"].isin([model, after[model]])
-        unseen = shifted["shifts"].map(frozenset(drawn[model]).isdisjoint) | ~shifted["shift"].isin(SEVERAL)
-        own = _against(proxy_of(shifted[pair & unseen], count, seed), {model: after[model]}, ["robustness"]).set_index("model")
-        columns = ["difference", "low", "high", "p", "note"]
-        found.loc[(model, "robustness"), columns] = own.loc[model, columns].to_numpy()
+        pair = shifted[shifted["model"].isin([model, after[model]])]
+        found.loc[(model, "robustness"), [*COMPARED]] = _unseen(pair, model, after[model], drawn[model], count, seed)
     table = pd.DataFrame({"model": proxy.models, "after": [after.get(model, "") for model in proxy.models]})
     for metric in proxy.metrics:
         own = found.xs(metric, level="metric")
@@ -102,6 +100,16 @@ def decide(
     table["robustness_p_holm"] = comparisons.holm(table["robustness_p"])
     better = (table["robustness_difference"] > 0) & (table["robustness_p_holm"] < 0.05)
     return table.assign(kept=better & (table["validation_high"] >= 0))
+
+
+def _unseen(pair: pd.DataFrame, model: str, after: str, drawn: Sequence[str], count: int, seed: int) -> list:
+    """COMPARED of `model` and `after` on the images of SEVERAL that are under none of the shifts `drawn`."""
+    several = pair["shift"].isin(SEVERAL)
+    unseen = pair["shifts"].map(frozenset(drawn).isdisjoint)
+    if not (several & unseen).any():
+        return [np.nan] * 4 + [f"no image without {', '.join(drawn)}"]
+    own = _against(proxy_of(pair[unseen | ~several], count, seed), {model: after}, ["robustness"]).set_index("model")
+    return own.loc[model, [*COMPARED]].tolist()
 
 
 def _added_up(own: pd.DataFrame, after: Mapping[str, str]) -> dict[str, float]:
@@ -141,7 +149,8 @@ def foretold(decided: pd.DataFrame, gained: pd.DataFrame, metrics: Sequence[str]
 
 
 def _spearman(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
-    n = len(a)
+    known = ~(np.isnan(a) | np.isnan(b))
+    a, b, n = a[known], b[known], int(known.sum())
     if n < 3 or len(set(a)) < 2 or len(set(b)) < 2:
         return {"correlation": np.nan, "p": np.nan, "n": n}
     found = stats.spearmanr(a, b)

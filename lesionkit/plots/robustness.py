@@ -69,7 +69,11 @@ def _labels(table: pd.DataFrame) -> pd.Series:
 
 @use_style()
 def plot_proxy(decided: pd.DataFrame, gained: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """A dot a candidate: robustness on shifted validation across, macro AUC outside up; filled where it was kept."""
+    """A dot a candidate: robustness on shifted validation across, macro AUC outside up; filled where it was kept.
+
+    One whose robustness is undefined has no dot.
+    """
+    decided = decided[decided["robustness"].notna()]
     outside = gained[(gained["split"] == "external") & (gained["metric"] == SCORE)].set_index("model")["value"]
     ax = axes(ax, 4.2, width=6.4)
     at = np.stack([decided["robustness"], outside.reindex(decided["model"])], 1).astype(float)

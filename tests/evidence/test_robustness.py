@@ -112,6 +112,8 @@ def test_what_training_draws_itself_does_not_speak_for_it(shifted):
     assert fair["unseen_only"].to_dict() == {"baseline": "", "helps": "hair, exposure"}
     of = {name: auc(table[several & ~hairy & (table["model"] == name)]) for name in ("baseline", "helps")}
     assert fair.loc["helps", "robustness_difference"] == pytest.approx(of["helps"] - of["baseline"], abs=1e-6)
+    none_left = robustness.decide(table, {"helps": "baseline"}, {"helps": ("hair", "blur")}, count=50).set_index("model").loc["helps"]
+    assert np.isnan(none_left["robustness"]) and np.isnan(none_left["robustness_p"]) and not none_left["kept"]
     assert fair.loc["helps", "robustness_high"] < 0 < plain.loc["helps", "robustness_low"]
     assert fair["robustness"].diff().iloc[-1] == pytest.approx(of["helps"] - of["baseline"], abs=1e-6)
 
@@ -132,5 +134,7 @@ def test_a_proxy_that_tells_the_order_correlates_fully_and_one_that_does_not_is_
     found = robustness.foretold(decided, gained, ["macro_auc"]).set_index("by")
     assert found.loc["robustness", "correlation"] == pytest.approx(1) and found.loc["robustness", "p"] == pytest.approx(2 / 720)
     assert abs(found.loc["validation", "correlation"]) < 0.6 and found.loc["validation", "p"] > 0.2
+    without_one = robustness.foretold(decided.replace({"robustness": {2: np.nan}}), gained, ["macro_auc"]).set_index("by")
+    assert without_one["n"].to_dict() == {"robustness": 5, "validation": 6} and without_one.loc["robustness", "correlation"] == pytest.approx(1)
     few = robustness.foretold(decided.head(2), gained, ["macro_auc"])
     assert few["correlation"].isna().all() and (few["n"] == 2).all()

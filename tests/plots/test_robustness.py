@@ -57,3 +57,5 @@ def test_the_proxy_is_across_and_what_is_outside_up(gained):
     assert [tuple(np.round(d.get_offsets()[0], 2)) for d in dots] == [(0.6, 0.7), (0.7, 0.8), (0.65, 0.9)]
     assert [d.get_facecolor()[0][:3].tolist() == [1, 1, 1] for d in dots] == [True, False, True]
     assert [text.get_text() for text in ax.texts] == NAMES
+    unknown = decided.assign(robustness=[0.6, np.nan, 0.65])
+    assert [text.get_text() for text in drawn(lambda ax: plots.plot_proxy(unknown, gained, ax=ax)).texts] == ["baseline", "discs"]
