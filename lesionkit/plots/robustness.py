@@ -1,5 +1,7 @@
 """What changes of a training are worth: under each shift, inside and outside; and whether the proxy told."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -77,13 +79,28 @@ def plot_proxy(decided: pd.DataFrame, gained: pd.DataFrame, *, ax: Axes | None =
     outside = gained[(gained["split"] == "external") & (gained["metric"] == SCORE)].set_index("model")["value"]
     ax = axes(ax, 4.2, width=6.4)
     at = np.stack([decided["robustness"], outside.reindex(decided["model"])], 1).astype(float)
-    near = (at[None] - at[:, None]) / np.maximum(np.ptp(at, axis=0), 1e-9)  # of each dot, where the others are
-    for (_, row), (x, y), others in zip(decided.iterrows(), at, near):
-        crowded = ((others[:, 0] > 0) & (others[:, 0] < 0.2) & (np.abs(others[:, 1]) < 0.05)).any()
-        ax.scatter(x, y, s=46, facecolor=OUTSIDE if row["kept"] else "white", edgecolor=OUTSIDE, linewidths=1.4, zorder=3)
-        apart = {"xytext": (-5, 4), "ha": "right"} if crowded else {"xytext": (5, 4)}
-        ax.annotate(row["model"], (x, y), textcoords="offset points", fontsize=8, **apart)
-    ax.set(xlabel="robustness: macro AUC on validation under several shifts", ylabel=f"{metric_label(SCORE)}, external")
+    for kept, (x, y) in zip(decided["kept"], at):
+        ax.scatter(x, y, s=46, facecolor=OUTSIDE if kept else "white", edgecolor=OUTSIDE, linewidths=1.4, zorder=3)
+    ax.set(xlabel="robustness: macro AUC on validation under several shifts that training does not draw", ylabel=f"{metric_label(SCORE)}, external")
     ax.margins(x=0.15, y=0.1)
     ax.grid(True)
+    _name_dots(ax, at, decided["model"])
     return ax
+
+
+BESIDE = [(6, 4, "left"), (-6, 4, "right"), (6, -10, "left"), (-6, -10, "right"), (0, 9, "center"), (0, -15, "center")]  # points, and ha
+
+
+def _name_dots(ax: Axes, at: np.ndarray, names: Sequence[str]) -> None:
+    """Each name beside its dot, at the first place of BESIDE where no other name or dot is; at (n, 2)."""
+    ax.figure.draw_without_rendering()  # so that places on the paper are known
+    dots, taken = ax.transData.transform(at), []
+    for name, place in zip(names, at):
+        for x, y, side in BESIDE:
+            text = ax.annotate(name, place, textcoords="offset points", xytext=(x, y), ha=side, fontsize=8)
+            box = text.get_window_extent()
+            if not (any(box.overlaps(other) for other in taken) or box.count_contains(dots)):
+                break
+            if (x, y, side) != BESIDE[-1]:
+                text.remove()
+        taken.append(box)
