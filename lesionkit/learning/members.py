@@ -16,5 +16,5 @@ def fit(name: str, pixels: Pixels, table: pd.DataFrame, study: Study, folder: Pa
 
 
 def fingerprint(name: str, pixels: Pixels, table: pd.DataFrame, study: Study) -> str:
-    """`training.fingerprint` of what `fit` trains."""
+    """`training.fingerprint` of what `fit` trains. table: its training and validation rows alone."""
     return training.fingerprint(study.network_of(name), pixels, table, study.for_backbone(name))

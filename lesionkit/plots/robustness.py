@@ -81,26 +81,26 @@ def plot_proxy(decided: pd.DataFrame, gained: pd.DataFrame, *, ax: Axes | None =
     at = np.stack([decided["robustness"], outside.reindex(decided["model"])], 1).astype(float)
     for kept, (x, y) in zip(decided["kept"], at):
         ax.scatter(x, y, s=46, facecolor=OUTSIDE if kept else "white", edgecolor=OUTSIDE, linewidths=1.4, zorder=3)
-    ax.set(xlabel="robustness: macro AUC on validation under several shifts that training does not draw", ylabel=f"{metric_label(SCORE)}, external")
+    ax.set(xlabel="robustness: macro AUC on validation under several shifts that the change does not draw", ylabel=f"{metric_label(SCORE)}, external")
     ax.margins(x=0.15, y=0.1)
     ax.grid(True)
     _name_dots(ax, at, decided["model"])
     return ax
 
 
-BESIDE = [(6, 4, "left"), (-6, 4, "right"), (6, -10, "left"), (-6, -10, "right"), (0, 9, "center"), (0, -15, "center")]  # points, and ha
+# of a name beside its dot: points across and up, and how it is set there
+BESIDE = [(6, 4, "left"), (-6, 4, "right"), (6, -10, "left"), (-6, -10, "right"), (0, 9, "center"), (0, -15, "center")]
 
 
 def _name_dots(ax: Axes, at: np.ndarray, names: Sequence[str]) -> None:
-    """Each name beside its dot, at the first place of BESIDE where no other name or dot is; at (n, 2)."""
+    """Each name beside its dot, at the first place of BESIDE where no other name or dot is, else at the last; at (n, 2)."""
     ax.figure.draw_without_rendering()  # so that places on the paper are known
     dots, taken = ax.transData.transform(at), []
     for name, place in zip(names, at):
+        text = ax.annotate(name, place, textcoords="offset points", fontsize=8)
         for x, y, side in BESIDE:
-            text = ax.annotate(name, place, textcoords="offset points", xytext=(x, y), ha=side, fontsize=8)
+            text.set(position=(x, y), ha=side)
             box = text.get_window_extent()
             if not (any(box.overlaps(other) for other in taken) or box.count_contains(dots)):
                 break
-            if (x, y, side) != BESIDE[-1]:
-                text.remove()
         taken.append(box)

@@ -165,8 +165,7 @@ def _answers(trained: Run, name: str, store: Pixels, outside: Outside, images: P
         for old in cache.glob("*.parquet"):
             old.unlink()
         for file, table in zip(files, tables):
-            table = table.assign(model=name)
-            write_atomically(file, lambda path: table.to_parquet(path, index=False))
+            write_atomically(file, lambda path: table.assign(model=name).to_parquet(path, index=False))
     return tuple(pd.read_parquet(file) for file in files)
 
 

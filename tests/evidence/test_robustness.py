@@ -34,10 +34,10 @@ AFTER = {name: "baseline" for name in ("helps", "same", "costs")}
 
 @pytest.fixture(scope="module")
 def shifted():
-    """Under several shifts, an image of an even number is under blur and jpeg, one of an odd number under hair and jpeg."""
+    """Under several shifts, one image a class is under blur and jpeg, the next under hair and jpeg."""
     table = pd.concat([answers(skill, model).assign(shift=shift) for model, own in SKILLS.items() for shift, skill in own.items()])
-    even = table["image_id"].str.removeprefix("val_").astype(int) % 14 < 7
-    return table.assign(shifts=[frozenset(["jpeg", "blur" if e else "hair"]) for e in even]).reset_index(drop=True)
+    first = table["image_id"].str.removeprefix("val_").astype(int) % 14 < 7
+    return table.assign(shifts=[frozenset(["jpeg", "blur" if one else "hair"]) for one in first]).reset_index(drop=True)
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +135,7 @@ def test_a_proxy_that_tells_the_order_correlates_fully_and_one_that_does_not_is_
     assert found.loc["robustness", "correlation"] == pytest.approx(1) and found.loc["robustness", "p"] == pytest.approx(2 / 720)
     assert abs(found.loc["validation", "correlation"]) < 0.6 and found.loc["validation", "p"] > 0.2
     without_one = robustness.foretold(decided.replace({"robustness": {2: np.nan}}), gained, ["macro_auc"]).set_index("by")
-    assert without_one["n"].to_dict() == {"robustness": 5, "validation": 6} and without_one.loc["robustness", "correlation"] == pytest.approx(1)
+    assert without_one["n"].to_dict() == {"robustness": 5, "validation": 6}
+    assert without_one.loc["robustness", "correlation"] == pytest.approx(1)
     few = robustness.foretold(decided.head(2), gained, ["macro_auc"])
     assert few["correlation"].isna().all() and (few["n"] == 2).all()
