@@ -16,12 +16,13 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
+from lesionkit import sources
 from lesionkit.data import store
 from lesionkit.data.decoding import REMEDY, Input, UnreadableImage, decode
 from lesionkit.data.records import PROBLEM_COLUMNS, problem_table
 
 UNREADABLE = "unreadable image"  # a problem
-_DECODER = 2  # raise it whenever decode() yields other pixels: stores made before are then rebuilt
+_DECODER = f"from {decode.__module__} import {decode.__name__}"  # other code of it may give other pixels
 _CHUNK = 4 * store.BLOCK  # images decoded between two writes: the most that an interruption loses
 
 
@@ -76,8 +77,8 @@ def build(index: pd.DataFrame, root: Path, folder: Path, size: int, *how: str, w
     """Decode the images of `index` (its `image_id` and `path` below `root`) into a store in `folder`, and
     open it. size and `how` (fit, frame, colours) as for `decode`: `*Input.of(study)`.
 
-    A store made of the same files (ids, paths, sizes in bytes, times of change) is reused; any other one of
-    this size and fit is replaced, since it is a cache. A build that was stopped goes on where it was. One process
+    A store made of the same files (ids, paths, sizes in bytes, times of change) by the same code is reused; any
+    other one of this size and fit is replaced, since it is a cache. A build that was stopped goes on where it was. One process
     builds at a time, also of several machines on a shared folder; the others wait for its store. `workers`
     threads decode (default: one a core); `progress(done, total)` is called now and then. Images that cannot be
     decoded become zero rows and are listed in `failures`. Raises OSError where the store cannot be written.
@@ -103,8 +104,9 @@ def build(index: pd.DataFrame, root: Path, folder: Path, size: int, *how: str, w
 
 
 def _sources(index: pd.DataFrame, paths: list[Path]) -> str:
-    """A hash of what a store is made from: ids, paths, and the sizes and times of the files."""
-    digest = hashlib.blake2b(f"decoder {_DECODER}".encode(), digest_size=16)
+    """A hash of what a store is made from: ids, paths, the sizes and times of the files, and the code that decodes them."""
+    code = sources.code_hash(sources.modules_used(_DECODER))
+    digest = hashlib.blake2b(f"decoder {code}".encode(), digest_size=16)
     for image_id, relative, path in zip(index["image_id"], index["path"], paths):
         try:
             stat = os.stat(path)

@@ -97,7 +97,7 @@ def _name_dots(ax: Axes, at: np.ndarray, names: Sequence[str]) -> None:
     ax.figure.draw_without_rendering()  # so that places on the paper are known
     dots, taken = ax.transData.transform(at), []
     for name, place in zip(names, at):
-        text = ax.annotate(name, place, textcoords="offset points", fontsize=8)
+        text = ax.annotate(name, place, (0, 0), textcoords="offset points", fontsize=8)
         for x, y, side in BESIDE:
             text.set(position=(x, y), ha=side)
             box = text.get_window_extent()

@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from lesionkit import sources
+from lesionkit.data import pixels as pixels_module
 from lesionkit.data.decoding import UnreadableImage, decode
 from lesionkit.data.pixels import Pixels, build
 
@@ -152,12 +154,23 @@ def test_no_failures_still_have_the_problem_columns(archive, tmp_path):
 def test_store_is_reused_until_a_file_changes(archive, tmp_path, monkeypatch):
     root, index = archive
     first = build(index, root, tmp_path / "store", 16, "squash")
-    monkeypatch.setattr("lesionkit.data.decoding.decode", None)  # any decoding would fail
+    monkeypatch.setattr(pixels_module, "decode", None)  # any decoding would fail
     assert build(index, root, tmp_path / "store", 16, "squash").fingerprint == first.fingerprint
     monkeypatch.undo()
     shutil.copy(root / "i0.jpg", root / "i3.jpg")
     second = build(index, root, tmp_path / "store", 16, "squash")
     assert second.fingerprint != first.fingerprint and len(second.failures) == 0
+
+
+@pytest.mark.parametrize("file, anew", [("constancy.py", True), ("decoding.py", True), ("field.py", True), ("splits.py", False)])
+def test_a_store_is_made_anew_when_the_code_that_decodes_has_changed(archive, tmp_path, monkeypatch, file, anew):
+    root, index = archive
+    code, how, decoded = sources.code_hash, (16, "squash", "crop", "shades_of_grey"), []
+    first = build(index, root, tmp_path / "store", *how)
+    monkeypatch.setattr(sources, "code_hash", lambda files: code(files) + "new" * any(one.name == file for one in files))
+    monkeypatch.setattr(pixels_module, "decode", lambda *how: decoded.append(how) or decode(*how))
+    assert build(index, root, tmp_path / "store", *how).fingerprint == first.fingerprint  # which is of content
+    assert bool(decoded) == anew
 
 
 def test_fingerprint_is_of_content_not_of_time_or_place(archive, tmp_path):
