@@ -42,7 +42,7 @@ class Study:
     frame: str = "keep"  # the black frame of a dermatoscope: keep | crop, to the rectangle inside
     colours: str = "keep"  # keep | shades_of_grey: the colour of the light is taken out of each image
 
-    # backbones: any timm name, or a name of your own where its table says `network`; weights: auto | imagenet | none | a folder of .safetensors
+    # backbones: any timm name, or your own where its table says `network`; weights: auto | imagenet | none | a folder of .safetensors
     backbones: tuple[str, ...] = SEVEN
     network: str = ""  # of one of the backbones: the timm name of what it is, so that one network can be several members
     weights: str = "auto"

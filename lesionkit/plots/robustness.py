@@ -81,7 +81,10 @@ def plot_proxy(decided: pd.DataFrame, gained: pd.DataFrame, *, ax: Axes | None =
     at = np.stack([decided["robustness"], outside.reindex(decided["model"])], 1).astype(float)
     for kept, (x, y) in zip(decided["kept"], at):
         ax.scatter(x, y, s=46, facecolor=OUTSIDE if kept else "white", edgecolor=OUTSIDE, linewidths=1.4, zorder=3)
-    ax.set(xlabel="robustness: macro AUC on validation under several shifts that the change does not draw", ylabel=f"{metric_label(SCORE)}, external")
+    ax.set(
+        xlabel="robustness: macro AUC on validation under several shifts that the change does not draw",
+        ylabel=f"{metric_label(SCORE)}, external",
+    )
     ax.margins(x=0.15, y=0.1)
     ax.grid(True)
     _name_dots(ax, at, decided["model"])
