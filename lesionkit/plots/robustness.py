@@ -91,6 +91,7 @@ def plot_proxy(decided: pd.DataFrame, gained: pd.DataFrame, *, ax: Axes | None =
     return ax
 
 
+RADIUS = 8  # px on the paper that a dot takes
 # of a name beside its dot: points across and up, and how it is set there
 BESIDE = [(6, 4, "left"), (-6, 4, "right"), (6, -10, "left"), (-6, -10, "right"), (0, 9, "center"), (0, -15, "center")]
 
@@ -104,6 +105,6 @@ def _name_dots(ax: Axes, at: np.ndarray, names: Sequence[str]) -> None:
         for x, y, side in BESIDE:
             text.set(position=(x, y), ha=side)
             box = text.get_window_extent()
-            if not (any(box.overlaps(other) for other in taken) or box.count_contains(dots)):
+            if not (any(box.overlaps(other) for other in taken) or box.padded(RADIUS).count_contains(dots)):
                 break
         taken.append(box)

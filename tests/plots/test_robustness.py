@@ -59,3 +59,14 @@ def test_the_proxy_is_across_and_what_is_outside_up(gained):
     assert [text.get_text() for text in ax.texts] == NAMES
     unknown = decided.assign(robustness=[0.6, np.nan, 0.65])
     assert [text.get_text() for text in drawn(lambda ax: plots.plot_proxy(unknown, gained, ax=ax)).texts] == ["baseline", "discs"]
+
+
+def test_names_keep_clear_of_dots_and_of_each_other():
+    values = pd.DataFrame({"split": "external", "metric": "macro_auc", "model": NAMES, "value": [0.800, 0.8005, 0.9]})
+    decided = pd.DataFrame({"model": NAMES, "robustness": [0.600, 0.607, 0.7], "kept": False})  # the first name would lie on the second dot
+    ax = drawn(lambda ax: plots.plot_proxy(decided, values, ax=ax))
+    ax.figure.draw_without_rendering()
+    dots = ax.transData.transform(np.stack([decided["robustness"], values["value"]], 1))
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert [box.padded(4).count_contains(dots) for box in boxes] == [0, 0, 0]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
