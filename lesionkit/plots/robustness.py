@@ -52,7 +52,8 @@ def plot_gains(table: pd.DataFrame) -> Figure:
     figure, panels = subplots(1, len(CLAIMED), figsize=(10, 1.4 + 0.4 * len(names)), sharey=True, layout="constrained")
     for ax, metric in zip(panels, CLAIMED):
         ax.axvline(0, color=GREY, linewidth=0.8)
-        for shift, (split, (label, colour, marker)) in zip((-0.15, 0.15), SPLITS.items()):
+        shown = {split: how for split, how in SPLITS.items() if (table["split"] == split).any()}
+        for shift, (split, (label, colour, marker)) in zip((-0.15, 0.15), shown.items()):
             rows = table[(table["metric"] == metric) & (table["split"] == split)].set_index("model").reindex(names)
             at = np.arange(len(names)) + shift
             ax.hlines(at, rows["low"], rows["high"], color=colour, linewidth=1.4)
@@ -82,7 +83,7 @@ def plot_proxy(decided: pd.DataFrame, gained: pd.DataFrame, *, ax: Axes | None =
     for kept, (x, y) in zip(decided["kept"], at):
         ax.scatter(x, y, s=46, facecolor=OUTSIDE if kept else "white", edgecolor=OUTSIDE, linewidths=1.4, zorder=3)
     ax.set(
-        xlabel="robustness: macro AUC on validation under several shifts that the change does not draw",
+        xlabel="robustness: macro AUC on validation images under several shifts at once",
         ylabel=f"{metric_label(SCORE)}, external",
     )
     ax.margins(x=0.15, y=0.1)
