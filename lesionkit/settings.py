@@ -66,7 +66,7 @@ class Study:
     schedule: str = "one_cycle"  # one_cycle | plateau
     depth_rate: float = 0.3  # pretrained weights: the upper half learns at this times the rate of the head, the lower at its square
     frozen_epochs: int = 1  # pretrained weights: epochs for the head, then as many for the upper half
-    chosen_by: str = "balanced_accuracy"  # the epoch that is kept, on validation: balanced_accuracy | macro_auc, which is of ranks, not calls
+    chosen_by: str = "balanced_accuracy"  # the epoch that is kept, on validation: balanced_accuracy | macro_auc, of ranks rather than calls
     patience: int = 8  # epochs without a better validation score before training stops
     precision: str = "auto"  # auto: the fastest on this machine that loses nothing, tried at start | fp32 | bf16 | fp16
 
