@@ -42,7 +42,7 @@ class Study:
     frame: str = "keep"  # the black frame of a dermatoscope: keep | crop, to the rectangle inside
     colours: str = "keep"  # keep | shades_of_grey: the colour of the light is taken out of each image
 
-    # backbones: any timm name, or a name of your own where its table says `network`; weights: auto | imagenet | none | a folder of .safetensors
+    # backbones: any timm name, or your own where its table says `network`; weights: auto | imagenet | none | a folder of .safetensors
     backbones: tuple[str, ...] = SEVEN
     network: str = ""  # of one of the backbones: the timm name of what it is, so that one network can be several members
     weights: str = "auto"
@@ -66,7 +66,7 @@ class Study:
     schedule: str = "one_cycle"  # one_cycle | plateau
     depth_rate: float = 0.3  # pretrained weights: the upper half learns at this times the rate of the head, the lower at its square
     frozen_epochs: int = 1  # pretrained weights: epochs for the head, then as many for the upper half
-    chosen_by: str = "balanced_accuracy"  # the epoch that is kept, on validation: balanced_accuracy | macro_auc, which is of ranks, not calls
+    chosen_by: str = "balanced_accuracy"  # the epoch that is kept, on validation: balanced_accuracy | macro_auc, of ranks rather than calls
     patience: int = 8  # epochs without a better validation score before training stops
     precision: str = "auto"  # auto: the fastest on this machine that loses nothing, tried at start | fp32 | bf16 | fp16
 

@@ -1,13 +1,17 @@
 """Metrics of every model in a table of predictions: inside, and outside by source."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from math import comb
 
 import numpy as np
 import pandas as pd
 
-from lesionkit.evidence import metrics, resampling
+from lesionkit.evidence import comparisons, metrics, resampling
 from lesionkit.evidence import predictions as table_of
 from lesionkit.evidence.predictions import PredictionError
+from lesionkit.evidence.resampling import Replicates
+
+LEAST, ENOUGH = 40, 100  # resamples a pair: with fewer than the first no p that Holm's correction multiplies is below 5 %
 
 
 def leaderboard(predictions: pd.DataFrame, *, split: str = "test", where: Sequence[bool] | None = None) -> pd.DataFrame:
@@ -56,6 +60,13 @@ def by_source_intervals(
         parts.append(found.assign(source=source, scc=scc))
     table = pd.concat(parts, ignore_index=True)
     return table[["source", "scc", *table.columns.drop(["source", "scc"])]]
+
+
+def pairs(tables: Mapping[str, pd.DataFrame], replicates: Replicates, seed: int = 0) -> pd.DataFrame:
+    """`comparisons.every_pair` of the replicates; of more of them, where they are too few for so many pairs. tables: theirs."""
+    family = comb(len(tables), 2)
+    few = len(replicates.values) <= LEAST * family
+    return comparisons.every_pair(resampling.replicate(tables, ENOUGH * family, seed) if few else replicates)
 
 
 def _sources(chosen: pd.DataFrame, split_table: pd.DataFrame, split: str) -> Iterator[tuple[str, str, np.ndarray]]:

@@ -59,7 +59,9 @@ def shares(folder: Path) -> dict[str, float]:
     with file.open(newline="", encoding="utf-8") as rows:
         found = {row["model"]: float(row["share"]) for row in csv.DictReader(rows)}
     if {*found} != {*settings["backbones"]}:
-        raise ValueError(f"{file} is of {', '.join(found)}, and the study has {', '.join(settings['backbones'])}: run notebook 03_ensemble again")
+        raise ValueError(
+            f"{file} is of {', '.join(found)}, and the study has {', '.join(settings['backbones'])}: run notebook 03_ensemble again"
+        )
     return found
 
 

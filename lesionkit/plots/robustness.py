@@ -8,6 +8,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.pyplot import subplots
+from matplotlib.text import Text
 
 from lesionkit.evidence.robustness import CLAIMED, SCORE
 from lesionkit.plots.style import axes, metric_label, use_style
@@ -52,7 +53,8 @@ def plot_gains(table: pd.DataFrame) -> Figure:
     figure, panels = subplots(1, len(CLAIMED), figsize=(10, 1.4 + 0.4 * len(names)), sharey=True, layout="constrained")
     for ax, metric in zip(panels, CLAIMED):
         ax.axvline(0, color=GREY, linewidth=0.8)
-        for shift, (split, (label, colour, marker)) in zip((-0.15, 0.15), SPLITS.items()):
+        shown = {split: how for split, how in SPLITS.items() if (table["split"] == split).any()}
+        for shift, (split, (label, colour, marker)) in zip((-0.15, 0.15), shown.items()):
             rows = table[(table["metric"] == metric) & (table["split"] == split)].set_index("model").reindex(names)
             at = np.arange(len(names)) + shift
             ax.hlines(at, rows["low"], rows["high"], color=colour, linewidth=1.4)
@@ -81,26 +83,36 @@ def plot_proxy(decided: pd.DataFrame, gained: pd.DataFrame, *, ax: Axes | None =
     at = np.stack([decided["robustness"], outside.reindex(decided["model"])], 1).astype(float)
     for kept, (x, y) in zip(decided["kept"], at):
         ax.scatter(x, y, s=46, facecolor=OUTSIDE if kept else "white", edgecolor=OUTSIDE, linewidths=1.4, zorder=3)
-    ax.set(xlabel="robustness: macro AUC on validation under several shifts that the change does not draw", ylabel=f"{metric_label(SCORE)}, external")
+    ax.set(
+        xlabel="robustness: macro AUC on validation images under several shifts at once",
+        ylabel=f"{metric_label(SCORE)}, external",
+    )
     ax.margins(x=0.15, y=0.1)
     ax.grid(True)
     _name_dots(ax, at, decided["model"])
     return ax
 
 
-# of a name beside its dot: points across and up, and how it is set there
-BESIDE = [(6, 4, "left"), (-6, 4, "right"), (6, -10, "left"), (-6, -10, "right"), (0, 9, "center"), (0, -15, "center")]
+RADIUS = 8  # px on the paper that a dot takes
+# of a name by its dot: points across and up, and how it is set there; the further ones are for crowds, with a line to the dot
+NEAR = [(6, 4, "left"), (-6, 4, "right"), (6, -10, "left"), (-6, -10, "right"), (0, 9, "center"), (0, -15, "center")]
+FAR = [(x * far, y * far, "left" if x > 0 else "right") for far in (22, 36, 50) for x in (1, -1) for y in (-0.3, 0.3, -1, 0.8)]
 
 
 def _name_dots(ax: Axes, at: np.ndarray, names: Sequence[str]) -> None:
-    """Each name beside its dot, at the first place of BESIDE where no other name or dot is, else at the last; at (n, 2)."""
+    """Each name by its dot, at the first place where no other name or dot is under it or its line, else at the last; at (n, 2)."""
     ax.figure.draw_without_rendering()  # so that places on the paper are known
     dots, taken = ax.transData.transform(at), []
-    for name, place in zip(names, at):
-        text = ax.annotate(name, place, (0, 0), textcoords="offset points", fontsize=8)
-        for x, y, side in BESIDE:
+    line = {"arrowstyle": "-", "color": GREY, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 4}
+    for i, (name, place) in enumerate(zip(names, at)):
+        text, others = ax.annotate(name, place, (0, 0), textcoords="offset points", fontsize=8, arrowprops=line), np.delete(dots, i, 0)
+        for x, y, side in (*NEAR, *FAR):
             text.set(position=(x, y), ha=side)
-            box = text.get_window_extent()
-            if not (any(box.overlaps(other) for other in taken) or box.count_contains(dots)):
+            text.arrow_patch.set_visible((x, y, side) in FAR)
+            text.get_window_extent()  # of the line too; what it lays out, the next gives of the name alone
+            box = Text.get_window_extent(text)
+            way = np.linspace(dots[i], [np.clip(dots[i][0], box.x0, box.x1), np.clip(dots[i][1], box.y0, box.y1)], 20)
+            passes = (np.linalg.norm(way[:, None] - others, axis=2) < RADIUS).any()
+            if not (passes or any(box.overlaps(other) for other in taken) or box.padded(RADIUS).count_contains(dots)):
                 break
         taken.append(box)

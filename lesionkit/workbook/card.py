@@ -187,7 +187,10 @@ def gain(gained: pd.DataFrame) -> str:
     for row in gained[gained["after"].fillna("") != ""].itertuples():
         difference = spoken(gained, "difference", sign=True, split=row.split, metric=row.metric, model=row.model)
         earlier = before[(row.split, row.metric, row.after)]
-        cells = [WHERE[row.split], row.metric.replace("_", " "), row.model, f"{row.value:.3f}", f"{earlier:.3f}", difference, f"{row.p_holm:.2g}"]
+        cells = [
+            WHERE[row.split], row.metric.replace("_", " "), row.model,
+            f"{row.value:.3f}", f"{earlier:.3f}", difference, f"{row.p_holm:.2g}",
+        ]  # fmt: skip
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
 

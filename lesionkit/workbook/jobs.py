@@ -197,7 +197,8 @@ def _version() -> str:
 
 
 def _workers(client: Any) -> dict[str, Any]:
-    return client.scheduler_info(n_workers=-1)["workers"]
+    """What the scheduler says now; client.scheduler_info returns what the client's own timer may just have noted, without workers."""
+    return client.sync(client.scheduler.identity, n_workers=-1)["workers"]
 
 
 def _gpus(worker: Mapping[str, Any]) -> int:

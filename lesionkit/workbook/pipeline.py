@@ -45,7 +45,7 @@ def run_study(study: str, *, data: str = "", out: str = "outputs", overrides: It
     with _alone(run.folder):
         run.save_settings()
         place = command.place()
-        _preflight([step for step in chosen if step.backbone], place)
+        _preflight([step for step in chosen if step.backbone or (step.number == "07" and place.study.candidate)], place, command.notebooks)
         if scheduler or jobs > 1:
             _run_together(command, chosen, place, force, jobs, scheduler, say)
         else:
@@ -107,7 +107,7 @@ def status(study: str, *, data: str = "", out: str = "outputs", overrides: Itera
     return states
 
 
-def _preflight(trainings: list[Step], place: Place) -> None:
+def _preflight(trainings: list[Step], place: Place, notebooks: Path) -> None:
     """Before hours are spent on the first, see that the last can be trained too."""
     place = dataclasses.replace(place, manifest=read_manifest(place.folder))
     if all(staleness.judge(step, place).name == "fresh" for step in trainings):
@@ -115,7 +115,7 @@ def _preflight(trainings: list[Step], place: Place) -> None:
     from lesionkit.learning import preflight  # torch: seconds
 
     try:
-        preflight.check(place.study, place.folder / "models")
+        preflight.check(place.study, place.folder / "models", notebooks)
     except (ValueError, RuntimeError, ImportError) as error:
         raise StudyError(str(error)) from error
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
-from lesionkit.evidence import leaderboards, predictions
+from lesionkit.evidence import comparisons, leaderboards, predictions, resampling
 from lesionkit.evidence.metrics import METRICS
 from lesionkit.evidence.predictions import PredictionError
 
@@ -112,3 +112,21 @@ def test_intervals_by_source_hold_the_same_values(both, split_table):
     for metric in ("accuracy", "macro_f1", "melanoma_auc"):
         values = found[found["metric"] == metric].set_index(["source", "scc", "model"])["value"]
         np.testing.assert_allclose(values, board.loc[values.index, metric], atol=1e-12)
+
+
+def test_pairs_are_told_apart_however_many_there_are(both):
+    """Twelve models are 66 pairs: 2,000 resamples cannot tell any, as p is at least 2 / 2,001."""
+    rng, (first, *_) = np.random.default_rng(0), predictions.by_model(both, split="test").values()
+    columns, models = list(predictions.PROBABILITIES), {}
+    truth = np.eye(7)[predictions.targets(first)]
+    for i in range(12):
+        p = rng.random((len(first), 7)) + (5 if i else 0) * truth  # one guesses, the others know
+        models[f"m{i}"] = first.assign(model=f"m{i}", **dict(zip(columns, (p / p.sum(1, keepdims=True)).T)))
+    r = resampling.replicate(models, 200)
+    assert not (comparisons.every_pair(r)["p_holm"] < 0.05).any()
+    found = leaderboards.pairs(models, r)
+    assert len(found) == 66 and (found["note"] == "").all()
+    assert ((found["p_holm"] < 0.05) == (found["a"] == "m0")).all()
+    two = {name: models[name] for name in ("m0", "m1")}
+    few = resampling.replicate(two, 200)
+    assert leaderboards.pairs(two, few).equals(comparisons.every_pair(few))  # 200 are enough for one pair

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.collections import PathCollection
+from matplotlib.text import Text
 
 from lesionkit.evidence.robustness import CLAIMED
 from lesionkit.plots import robustness as plots
@@ -59,3 +60,17 @@ def test_the_proxy_is_across_and_what_is_outside_up(gained):
     assert [text.get_text() for text in ax.texts] == NAMES
     unknown = decided.assign(robustness=[0.6, np.nan, 0.65])
     assert [text.get_text() for text in drawn(lambda ax: plots.plot_proxy(unknown, gained, ax=ax)).texts] == ["baseline", "discs"]
+
+
+def test_names_keep_clear_of_dots_and_of_each_other():
+    """Of a crowd not all have room beside their dots; the others get a line."""
+    at = np.array([[0.787, 0.714], [0.871, 0.803], *([0.842 + x, 0.795 + y] for x in (0, 0.003) for y in (0, 0.003, -0.003))])
+    names = ["baseline", "hair_blur", *(f"candidate_{i}" for i in range(6))]
+    decided = pd.DataFrame({"model": names, "robustness": at[:, 0], "kept": False})
+    values = pd.DataFrame({"split": "external", "metric": "macro_auc", "model": decided["model"], "value": at[:, 1]})
+    ax = drawn(lambda ax: plots.plot_proxy(decided, values, ax=ax))
+    ax.figure.draw_without_rendering()
+    dots, boxes = ax.transData.transform(at), [Text.get_window_extent(text) for text in ax.texts]
+    assert not any(box.padded(4).count_contains(dots) for box in boxes)
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    assert sum(text.arrow_patch.get_visible() for text in ax.texts) >= 1

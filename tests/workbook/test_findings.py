@@ -164,7 +164,8 @@ def test_a_missing_table_is_named_with_its_notebook(run):
 def test_explanations_are_told_once_their_notebooks_have_run(run):
     assert "eigencam" not in findings(run)
     keys = {(split, model, metric): number for split, numbers in (("test", (0.1, 0.06)), ("external", (0.3, 0.2)))
-            for model, number in zip(("resnet50", "ensemble"), numbers) for metric in ("insertion - insertion_other", "insertion")}  # fmt: skip
+            for model, number in zip(("resnet50", "ensemble"), numbers)
+            for metric in ("insertion - insertion_other", "insertion")}  # fmt: skip
     run.save_csv(values(keys, ["split", "model", "metric"]), "tables", "05b_faithfulness.csv")
     verdicts = [("gradcam", "vit", False), ("eigencam", "vit", True), ("gradcam", "resnet50", False), ("eigencam", "resnet50", False)]
     run.save_csv(pd.DataFrame(verdicts, columns=["method", "model", "fails"]), "tables", "05c_sanity.csv")

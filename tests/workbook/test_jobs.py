@@ -129,6 +129,15 @@ def test_a_cluster_that_exists_does_the_work_and_what_trains_goes_to_its_gpu(in_
     assert toy.results()[0] == {path: made for path, made in in_order.results()[0].items() if path.startswith(chosen)}
 
 
+def test_workers_are_counted_by_the_scheduler(cluster, monkeypatch):
+    """The client's timer notes the scheduler without its workers, at times between the client's question and its answer."""
+    with distributed.Client(cluster.address, set_as_default=False) as client:
+        noted = client.scheduler_info(n_workers=0)
+        assert not noted["workers"]
+        monkeypatch.setattr(client, "scheduler_info", lambda **asked: noted)
+        assert len(jobs._workers(client)) == 2
+
+
 def test_after_a_failure_nothing_is_begun_and_what_runs_is_let_end(cluster, tmp_path):
     toy = Toy(tmp_path)
     (tmp_path / "toy.toml").write_text('backbones = ["resnet50", "densenet121"]\n')

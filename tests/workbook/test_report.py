@@ -18,7 +18,10 @@ from lesionkit.workbook.artifacts import Run
 from lesionkit.workbook.manifest import read_manifest, update_manifest
 from lesionkit.workbook.places import saved_study
 
-CARD = "---\nlanguage: en\n---\n\n# Card\n\n<script>alert(1)</script>\n\n| a | b |\n|---|--:|\n| x | 1 |\n\nSee `03_leaderboard`, `03_roc`.\n"
+CARD = (
+    "---\nlanguage: en\n---\n\n# Card\n\n<script>alert(1)</script>\n\n| a | b |\n|---|--:|\n| x | 1 |\n\n"
+    "See `03_leaderboard`, `03_roc`.\n"
+)
 MADE = {"lesionkit": "0.0", "processor": "an abacus"}
 
 
