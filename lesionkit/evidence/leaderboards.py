@@ -11,7 +11,7 @@ from lesionkit.evidence import predictions as table_of
 from lesionkit.evidence.predictions import PredictionError
 from lesionkit.evidence.resampling import Replicates
 
-LEAST, ENOUGH = 40, 100  # resamples a pair: with fewer than the first no p that Holm's correction multiplies is below 5 %
+LEAST, ENOUGH = 40, 100  # resamples a pair: up to the first, no p can stay below 5 % after Holm's correction (`every_pair`)
 
 
 def leaderboard(predictions: pd.DataFrame, *, split: str = "test", where: Sequence[bool] | None = None) -> pd.DataFrame:

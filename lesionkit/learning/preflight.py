@@ -18,12 +18,12 @@ def check(study: Study, models: Path, notebooks: Path = Path()) -> None:
     for name in study.backbones:
         own, network = study.for_backbone(name), study.network_of(name)
         backbone(network)
+        folder = notebooks / own.weights_dir
+        if own.weights_dir and not folder.is_dir():  # of a trained one too: from other weights it would be trained anew
+            raise WeightsError(f"{name}: weights_dir is to be {folder.resolve()}, which is no folder: correct it, or leave it out")
         if training.finished(models / name):
             continue
         tracking.check(own.tracking)
-        folder = notebooks / own.weights_dir
-        if own.weights_dir and not folder.is_dir():
-            raise WeightsError(f"{name}: weights_dir is to be {folder.resolve()}, which is no folder: correct it, or leave it out")
         if network != "baseline_cnn" and own.weights not in ("auto", "none"):
             weights = own.weights if own.weights == "imagenet" else str(notebooks / own.weights)
             networks.initial_weights(network, weights, own.weights_dir)

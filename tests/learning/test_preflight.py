@@ -42,6 +42,11 @@ def test_a_weights_dir_that_is_no_folder_is_refused_rather_than_trained_without(
     mistyped = study(backbones=("test_resnet",), weights="auto", weights_dir="../wieghts")
     with pytest.raises(WeightsError, match="test_resnet: weights_dir is to be .*wieghts, which is no folder"):
         preflight.check(mistyped, tmp_path, tmp_path / "notebooks")
+    (tmp_path / "test_resnet").mkdir()
+    for file, text in {"config.json": "{}", "history.csv": "epoch\n1\n", "weights.safetensors": ""}.items():
+        (tmp_path / "test_resnet" / file).write_text(text)
+    with pytest.raises(WeightsError, match="no folder"):  # a trained one would be trained anew, from other weights
+        preflight.check(mistyped, tmp_path, tmp_path / "notebooks")
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "wieghts").mkdir()
     preflight.check(mistyped, tmp_path, tmp_path / "notebooks")
