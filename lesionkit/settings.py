@@ -187,7 +187,7 @@ FIXED = (
     "backbones", "ensemble", "backbone", "candidate", "leave_archive_out",
     "resamples", "explained", "scored", "curve_steps", "cams", "masks",
 )  # of the study as a whole: a [backbone.X] table cannot set them  # fmt: skip
-OF_A_MEMBER = ("network", "seed")  # of a [backbone.X] table; no candidate's, and `network` of no study as a whole
+OF_A_MEMBER = ("network",)  # of a [backbone.X] table; no candidate's, and of no study as a whole
 
 WEIGHTS = ("weights", "weights_dir")  # settings that may name a folder, as seen from notebooks/
 PLACES = (*WEIGHTS, "masks", "external", "mapping")  # all that may name a folder or a file of the machine

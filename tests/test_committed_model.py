@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from lesionkit.evidence import ensembles, predictions, resampling
+from lesionkit.evidence.mixtures import Mixture
 from lesionkit.evidence.predictions import PROBABILITIES
 from lesionkit.learning import inference
 from lesionkit.workbook.places import saved_study
@@ -23,7 +24,7 @@ def test_a_member_answers_as_it_did(name, real_data):
     files = [real_data / "ham224" / "HAM10000_images" / f"{image_id}.jpg" for image_id in chosen["image_id"]]
     model, config = inference.load(RUN / "models" / name)
     member = model, config, saved_study(RUN).for_backbone(name).tta
-    found, errors = inference.predict_with({name: member}, files, {name: 1.0})
+    found, errors = inference.predict_with({name: member}, files, Mixture({name: 1.0}))
     assert not errors and set(chosen["model"]) == {name}
     found = found[found["model"] == name][list(PROBABILITIES)].to_numpy()
     np.testing.assert_allclose(found, chosen[list(PROBABILITIES)].to_numpy(), atol=2e-3)

@@ -207,13 +207,14 @@ def test_a_candidate_is_the_first_backbone_with_its_changes_alone():
     study = load("demo", ["candidate.slow.lr=1e-5", "backbone.baseline_cnn.epochs=7"])
     one, baseline = study.as_candidate("slow"), study.as_candidate("baseline")
     assert one.backbones == ("baseline_cnn",) and (one.lr, one.epochs) == (1e-5, 7) and not one.candidate and not one.backbone
+    again = load("demo", ["candidate.again.seed=5", "candidate.then.after=again", "candidate.then.lr=1e-5"])
+    assert again.as_candidate("then").seed == 5 and again.as_candidate("baseline").seed == again.seed == 0
     assert dataclasses.replace(one, lr=baseline.lr) == baseline and baseline.lr == study.for_backbone("baseline_cnn").lr
 
 
 @pytest.mark.parametrize(("change", "message"), [
     ("candidate.baseline.lr=1e-3", "candidate.baseline: is the name of what has no change"),
     ("candidate.x.after=y", "candidate.x.after = 'y': name a candidate whose table stands above it"),
-    ("candidate.x.seed=1", "candidate.x.seed: holds for the whole study"),
     ("candidate.x.network=vgg11", "candidate.x.network: holds for the whole study"), ("candidate.x.lr=9", "lr = 9.0: between"),
 ])  # fmt: skip
 def test_a_candidate_that_cannot_be_is_said(change, message):

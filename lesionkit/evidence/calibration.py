@@ -26,6 +26,7 @@ from statsmodels.stats.proportion import proportion_confint
 from lesionkit.data.records import CLASSES
 from lesionkit.evidence import metrics, resampling, scaling
 from lesionkit.evidence import predictions as table_of
+from lesionkit.evidence.mixtures import Mixture
 from lesionkit.evidence.predictions import PredictionError
 
 ECE_BINS = 15
@@ -141,25 +142,26 @@ def summary(
 
 
 def orders(
-    members: pd.DataFrame, shares: Mapping[str, float], splits: Sequence[str] = ("test", "external"), count: int = 2000, seed: int = 0
+    members: pd.DataFrame, mixture: Mixture, splits: Sequence[str] = ("test", "external"), count: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
     """Scale each member and average, or average and scale? METRICS of both ORDERS and of the mean as it is.
 
-    members: the backbones alone, without ensembles. shares: what each weighs in every mean (`ensembles.shares`). Columns:
+    members: the backbones alone, without ensembles. mixture: the study's (`ensembles.mixture`), whose shares hold in every mean;
+    where it scales its members itself, it is the first of the two. Columns:
     order (one of ORDERS, or DIFFERENCE, of the two scaled ones on the same resamples), split, metric, value, low, high,
     note. Without validation images of every member all but the mean as it is is NaN, with a note.
     """
     fitted = scaling.temperatures(members)
     whole = set(fitted) == set(members["model"])
-    joint = _joint_temperature(members, shares) if whole else np.nan
+    joint = _joint_temperature(members, mixture.shares) if whole else np.nan
     parts = []
     for split, tables in _splits(members, splits).items():
         first = next(iter(tables.values()))
         w = resampling.draws(table_of.clusters(first), count, seed)
-        ensembles = {"mean": _averaged(tables, dict.fromkeys(tables, 1.0), shares)}
+        ensembles = {"mean": _averaged(tables, mixture)}
         if whole:
-            ensembles["calibrate_then_average"] = _averaged(tables, fitted, shares)
-            ensembles["average_then_calibrate"] = _rescaled(ensembles["mean"], joint)
+            ensembles["calibrate_then_average"] = _averaged(tables, Mixture(mixture.shares, fitted))
+            ensembles["average_then_calibrate"] = _rescaled(_averaged(tables, Mixture(mixture.shares)), joint)
         for name in ORDERS:
             columns = {"order": name, "split": split}
             parts.append(_rows(ensembles[name], w, seed, **columns) if name in ensembles else _unfitted(columns))
@@ -173,14 +175,12 @@ def _diagram(table: pd.DataFrame, bins: int) -> pd.DataFrame:
 
 
 def _joint_temperature(members: pd.DataFrame, shares: Mapping[str, float]) -> float:
-    tables = table_of.by_model(members, split="val")
-    mean = _averaged(tables, dict.fromkeys(tables, 1.0), shares)
+    mean = _averaged(table_of.by_model(members, split="val"), Mixture(shares))
     return scaling.temperature(table_of.targets(mean), table_of.probabilities(mean))
 
 
-def _averaged(tables: Mapping[str, pd.DataFrame], fitted: Mapping[str, float], shares: Mapping[str, float]) -> pd.DataFrame:
-    p = [table_of.probabilities(_rescaled(table, fitted[name])) for name, table in tables.items()]
-    mean = np.average(np.asarray(p, np.float64), axis=0, weights=[shares[name] for name in tables])
+def _averaged(tables: Mapping[str, pd.DataFrame], mixture: Mixture) -> pd.DataFrame:
+    mean = mixture.of({name: table_of.probabilities(table) for name, table in tables.items()})
     return scaling.with_probabilities(next(iter(tables.values())), mean)
 
 

@@ -22,7 +22,7 @@ def leave_one_out(
     Columns: model (left out), metric, with_it, without_it, contribution = with_it − without_it (positive: the
     member helps), low, high, note. A weighted ensemble is fitted anew without it. Both ensembles are scored on the same
     resamples of lesions, so that the interval is of the paired difference; it is not corrected for the number of members.
-    Raises PredictionError as `ensembles.shares` and `predictions.by_model`.
+    Raises PredictionError as `ensembles.mixture` and `predictions.by_model`.
     """
     table_of.by_model(members, split=split)  # refuses what does not compare, and a split without rows
     names = sorted(members.loc[members["split"] == split, "model"].unique())
@@ -35,7 +35,7 @@ def leave_one_out(
 
 
 def _combined(members: pd.DataFrame, split: str, rule: str) -> pd.DataFrame:
-    return ensembles.mixed(members[members["split"] == split], ensembles.shares(members, rule))
+    return ensembles.mixed(members[members["split"] == split], ensembles.mixture(members, rule))
 
 
 def pairwise(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

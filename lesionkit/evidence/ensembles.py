@@ -1,12 +1,11 @@
 """Several models' predictions become one model's, in the same kind of table.
 
 The study names its own, `ensemble`, before any result: the plain mean, or where members are of unlike strength the weighted
-one. The others stand beside it. The means fit nothing; the rest is fitted on the validation images alone (`stacking`) and
-then applied to every split, so that on validation itself its numbers are optimistic. Members weigh by what they are called,
-never by their order.
+one, of members that are calibrated before. The others stand beside it. The means fit nothing; the rest is fitted on the
+validation images alone (`stacking`) and then applied to every split, so that on validation itself its numbers are
+optimistic. Members weigh by what they are called, never by their order.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ import pandas as pd
 from lesionkit.data.records import CLASSES
 from lesionkit.evidence import predictions as table_of
 from lesionkit.evidence import stacking
+from lesionkit.evidence.mixtures import Mixture
 from lesionkit.evidence.predictions import PROBABILITIES, PredictionError
 from lesionkit.evidence.stacking import CannotFit
 
@@ -30,27 +30,27 @@ class Fitted(NamedTuple):
     weights: pd.DataFrame
 
 
-def shares(predictions: pd.DataFrame, rule: str = "mean") -> dict[str, float]:
-    """What each member weighs in the study's ensemble, of sum 1: all the same, or as in `weighted`. One member alone has 1.
+def mixture(predictions: pd.DataFrame, rule: str = "mean") -> Mixture:
+    """What the study's ensemble is of its members: the plain mean, or what `weighted` fits. One member alone is taken as it is.
 
     predictions: of the members, with the validation images where rule is "weighted". Errors as of `weighted`.
     """
-    names = _members(predictions, "ensemble").names
-    if rule == "mean" or len(names) == 1:
-        return dict.fromkeys(names, 1 / len(names))
+    members = _members(predictions, "ensemble")
+    if rule == "mean" or len(members.names) == 1:
+        return Mixture.equal(members.names)
     try:
-        return weighted(predictions).weights.set_index("model")["weight"].to_dict()
+        return _weighing(members)
     except CannotFit as reason:
         raise CannotFit(f'{reason}: set ensemble = "mean"') from reason
 
 
-def mixed(predictions: pd.DataFrame, shares: Mapping[str, float], name: str = "ensemble") -> pd.DataFrame:
-    """The mean of the models' probabilities by `shares`, of sum 1, as a table of the model `name`. Errors as of `mean`,
-    and PredictionError for a model without a share, or a share without its model."""
+def mixed(predictions: pd.DataFrame, mixture: Mixture, name: str = "ensemble") -> pd.DataFrame:
+    """The models' probabilities mixed, as a table of the model `name`. Errors as of `mean`, and PredictionError for a model
+    without a share, or a share without its model."""
     members = _members(predictions, name)
-    if {*members.names} != {*shares}:
-        raise PredictionError(f"shares of {', '.join(shares)} for the models {', '.join(members.names)}: give each its share")
-    return members.mixed(np.array([shares[one] for one in members.names]), name).table
+    if {*members.names} != {*mixture.shares}:
+        raise PredictionError(f"shares of {', '.join(mixture.shares)} for the models {', '.join(members.names)}: give each its share")
+    return members.mixed(mixture, name)
 
 
 def mean(predictions: pd.DataFrame, name: str = "ensemble") -> pd.DataFrame:
@@ -70,18 +70,20 @@ def geometric_mean(predictions: pd.DataFrame, name: str = "ensemble_geometric") 
 
 
 def weighted(predictions: pd.DataFrame, name: str = "ensemble_weighted") -> Fitted:
-    """The mean with the convex weights of `stacking.convex_weights`. weights: model, weight (of sum 1).
+    """The mean of temperature-scaled members with the weights and temperatures of `stacking.scaled_weights`.
 
-    Raises CannotFit without validation images of every class or for one member alone; else as `mean`.
+    weights: model, weight (of sum 1), temperature. Raises CannotFit without validation images of every class or for one
+    member alone; else as `mean`.
     """
     members = _members(predictions, name)
-    return members.mixed(stacking.convex_weights(*members.validation()[:2]), name)
+    return members.fitted(_weighing(members), name)
 
 
 def greedy(predictions: pd.DataFrame, name: str = "ensemble_greedy") -> Fitted:
-    """The mean of the picks of `stacking.greedy_weights`. weights and errors as of `weighted`."""
+    """The mean of the picks of `stacking.greedy_weights`, members as they are. weights and errors as of `weighted`."""
     members = _members(predictions, name)
-    return members.mixed(stacking.greedy_weights(*members.validation()[:2]), name)
+    weights = stacking.greedy_weights(*members.validation()[:2])
+    return members.fitted(Mixture(dict(zip(members.names, weights.tolist(), strict=True))), name)
 
 
 def stacked(predictions: pd.DataFrame, name: str = "ensemble_stacked") -> Fitted:
@@ -102,10 +104,10 @@ def every(members: pd.DataFrame, rule: str = "mean") -> tuple[pd.DataFrame, pd.D
     """The ensembles by all RULES, tables below one another, first the study's, by `rule`, as "ensemble"; and those left out.
 
     The two plain means are always there; one that cannot be fitted is not, and stands in the second table:
-    ensemble, reason. Errors as of `shares`.
+    ensemble, reason. Errors as of `mixture`.
     """
     makers = dict(zip(RULES, (mean, geometric_mean, weighted, stacked, greedy), strict=True))
-    tables, left_out = [mixed(members, shares(members, rule))], []
+    tables, left_out = [mixed(members, mixture(members, rule))], []
     for name, make in ((f"ensemble_{other}", make) for other, make in makers.items() if other != rule):
         try:
             made = make(members, name=name)
@@ -116,7 +118,7 @@ def every(members: pd.DataFrame, rule: str = "mean") -> tuple[pd.DataFrame, pd.D
 
 
 def weights_of(members: pd.DataFrame) -> pd.DataFrame:
-    """What each member weighs in the weighted and in the greedy ensemble: ensemble, model, weight.
+    """What each member weighs in the weighted and in the greedy ensemble: ensemble, model, weight, temperature (1: as it is).
 
     An ensemble that cannot be fitted has no row; `every` gives the reason. Errors as of `mean`.
     """
@@ -126,7 +128,7 @@ def weights_of(members: pd.DataFrame) -> pd.DataFrame:
             parts.append(fit(members).weights.assign(ensemble=name))
         except CannotFit:
             continue
-    columns = ["ensemble", "model", "weight"]
+    columns = ["ensemble", "model", "weight", "temperature"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
@@ -145,9 +147,16 @@ class _Members:
     def table(self, p: np.ndarray, name: str) -> pd.DataFrame:
         return table_of.build(self.rows, p, name)
 
-    def mixed(self, weights: np.ndarray, name: str) -> Fitted:
-        mixture = np.tensordot(weights, self.p, axes=1)
-        return Fitted(self.table(mixture, name), pd.DataFrame({"model": self.names, "weight": weights}))
+    def mixed(self, mixture: Mixture, name: str) -> pd.DataFrame:
+        return self.table(mixture.of(dict(zip(self.names, self.p, strict=True))), name)
+
+    def fitted(self, mixture: Mixture, name: str) -> Fitted:
+        return Fitted(self.mixed(mixture, name), mixture.table().rename(columns={"share": "weight"}))
+
+
+def _weighing(members: _Members) -> Mixture:
+    temperatures, weights = stacking.scaled_weights(*members.validation()[:2])
+    return Mixture(*(dict(zip(members.names, of.tolist(), strict=True)) for of in (weights, temperatures)))
 
 
 def _members(predictions: pd.DataFrame, name: str) -> _Members:

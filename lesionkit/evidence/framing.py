@@ -1,23 +1,22 @@
 """Does a model read the archive from the black frame of the dermatoscope? The same images with it and cropped free of it."""
 
-from collections.abc import Mapping
-
 import pandas as pd
 
 from lesionkit.evidence import comparisons, ensembles, resampling
 from lesionkit.evidence import predictions as table_of
+from lesionkit.evidence.mixtures import Mixture
 
 METRICS = ("accuracy", "macro_f1", "macro_auc", "melanoma_auc", "melanoma_sensitivity", "melanoma_specificity")
 COLUMNS = ["model", "n", "metric", "kept", "cropped", "difference", "low", "high", "p", "p_holm", "note"]
 
 
 def effect(
-    scored: pd.DataFrame, unframed: pd.DataFrame, shares: Mapping[str, float], count: int = 2000, seed: int = 0
+    scored: pd.DataFrame, unframed: pd.DataFrame, mixture: Mixture, count: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """METRICS of each backbone and of the ensemble of `shares` on the framed images, as they are and cropped: COLUMNS.
+    """METRICS of each backbone and of the ensemble, the study's `mixture`, on the framed images, as they are and cropped: COLUMNS.
 
     scored: the predictions of the images as they are; unframed: those of the framed images once cropped, of the same
-    backbones. The ensemble (`ensembles.shares`) is left out where there are not two members, or `unframed` lacks one.
+    backbones. The ensemble (`ensembles.mixture`) is left out where there are not two members, or `unframed` lacks one.
     difference = cropped − kept, on the same resamples of lesions; p as in `comparisons.differences`, p_holm corrected
     over the models within each metric. A crop shows the lesion larger, too, so that its effect is of both. No row in
     `unframed` gives no row.
@@ -28,8 +27,8 @@ def effect(
     names = list(dict.fromkeys(unframed["model"]))
     same = scored["image_id"].isin(unframed["image_id"]) & scored["model"].isin(names)
     kept, cropped = scored[same], unframed
-    if len(shares) > 1 and set(shares) <= set(names):
-        kept, cropped = (_with_ensemble(table, shares) for table in (kept, cropped))
+    if len(mixture.shares) > 1 and set(mixture.shares) <= set(names):
+        kept, cropped = (_with_ensemble(table, mixture) for table in (kept, cropped))
         names.append("ensemble")
     parts = []
     for name in names:
@@ -42,5 +41,5 @@ def effect(
     return table.assign(p_holm=table.groupby("metric")["p"].transform(comparisons.holm))[COLUMNS]
 
 
-def _with_ensemble(table: pd.DataFrame, shares: Mapping[str, float]) -> pd.DataFrame:
-    return pd.concat([table, ensembles.mixed(table[table["model"].isin(shares)], shares)], ignore_index=True)
+def _with_ensemble(table: pd.DataFrame, mixture: Mixture) -> pd.DataFrame:
+    return pd.concat([table, ensembles.mixed(table[table["model"].isin(mixture.shares)], mixture)], ignore_index=True)

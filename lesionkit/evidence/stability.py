@@ -4,15 +4,15 @@ versions is the long table of one model in one split, scored more than once: ima
 known), split, y_true, version ("view0", "fold3", a seed), and the probabilities. A call is the argmax.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 
 from lesionkit.data.records import CLASSES
 from lesionkit.evidence import predictions as table_of
 from lesionkit.evidence import resampling
+from lesionkit.evidence.mixtures import Mixture
 from lesionkit.evidence.predictions import PROBABILITIES, PredictionError
+from lesionkit.evidence.scaling import with_probabilities
 
 MEASURES = ("agreement", "flip", "sd_mel")
 COLUMNS = ["model", "class", "n", "metric", "value", "low", "high", "note"]
@@ -57,26 +57,32 @@ def over_versions(versions: pd.DataFrame, count: int = 2000, seed: int = 0) -> p
 
 
 def every_model(
-    versions: pd.DataFrame, shares: Mapping[str, float], split: str = "test", count: int = 2000, seed: int = 0
+    versions: pd.DataFrame, mixture: Mixture, split: str = "test", count: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """`over_versions` of each model in `split`, and of the ensemble of `shares`: COLUMNS.
+    """`over_versions` of each model in `split`, and of the ensemble, the `mixture` of the study (`ensembles.mixture`): COLUMNS.
 
     versions: as above, with the column model; no row of the split gives no row. The ensemble's versions are those
-    of its members, mixed by their shares (`ensembles.shares`): their views, or their folds. It is left out where there
-    are not two members, or where one lacks an image of a version: the rest would be another model.
+    of its members, mixed: their views, or their folds. It is left out where there are not two members, or where one
+    lacks an image of a version: the rest would be another model.
     """
     rows = versions[versions["split"] == split] if len(versions) else versions
     if rows.empty:
         return pd.DataFrame(columns=COLUMNS)
-    described = [name for name in rows if name not in ("model", *PROBABILITIES)]
-    members = rows[rows["model"].isin(shares)]
-    weighed = members.assign(**members[list(PROBABILITIES)].mul(members["model"].map(shares), axis=0))
-    images = weighed.groupby(described, sort=False)
-    if len(shares) > 1 and images.ngroups and (images["model"].nunique() == len(shares)).all():
-        mixed = images[list(PROBABILITIES)].sum().reset_index().assign(model="ensemble")
-        rows = pd.concat([rows, mixed], ignore_index=True)
+    if len(mixture.shares) > 1 and {*mixture.shares} <= {*rows["model"]}:
+        rows = pd.concat([rows, *_mixed(rows[rows["model"].isin(mixture.shares)], mixture)], ignore_index=True)
     parts = [over_versions(own, count, seed).assign(model=name) for name, own in rows.groupby("model", sort=False)]
     return pd.concat(parts, ignore_index=True)[COLUMNS]
+
+
+def _mixed(members: pd.DataFrame, mixture: Mixture) -> list[pd.DataFrame]:
+    """The ensemble's versions, one table; none where a member lacks an image of one."""
+    described = [name for name in members if name not in ("model", *PROBABILITIES)]
+    weighed = [with_probabilities(own, mixture.shares[name] * mixture.scaled(name, table_of.probabilities(own)))
+               for name, own in members.groupby("model", sort=False)]  # fmt: skip
+    images = pd.concat(weighed).groupby(described, sort=False)
+    if (images["model"].nunique() < len(mixture.shares)).any():
+        return []
+    return [images[list(PROBABILITIES)].sum().reset_index().assign(model="ensemble")]
 
 
 def _means(values: np.ndarray, w: np.ndarray, **columns) -> pd.DataFrame:

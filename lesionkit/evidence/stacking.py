@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
 from lesionkit.data.records import CLASSES
+from lesionkit.evidence import scaling
 
 FLOOR = 1e-6  # a member's 0 is a rounding, not a proof; its log would outweigh all other members
 DUST = 1e-6  # weights below are what the solver leaves of 0; a member that weighs nothing need not run
@@ -54,6 +55,17 @@ def convex_weights(y: np.ndarray, p: np.ndarray) -> np.ndarray:
     found = minimize(loss, start, jac=True, bounds=bounds, constraints=whole, method="SLSQP", options=options)
     w = np.where(found.x > DUST, found.x, 0)
     return w / w.sum()
+
+
+def scaled_weights(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(M,) the temperature of each member, `scaling.temperature`, and (M,) `convex_weights` of the members so scaled.
+
+    A member that is less sure than it is right, as mixup makes it, would have little weight for that alone. Raises
+    CannotFit as `convex_weights` does.
+    """
+    _fitting(y, p)
+    t = np.array([scaling.temperature(y, one) for one in p])
+    return t, convex_weights(y, np.stack([scaling.scaled(one, of) for one, of in zip(p, t, strict=True)]))
 
 
 def greedy_weights(y: np.ndarray, p: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lesionkit.data.pixels import Pixels
+from lesionkit.evidence.scaling import scaled
 from lesionkit.explain.cams import cam_maps
 from lesionkit.explain.ensembles import ensemble_map
 from lesionkit.learning import inference
@@ -20,30 +22,37 @@ ENSEMBLE = "ensemble"  # what the members' common map is called, as their mean's
 
 @dataclass(frozen=True)
 class Member:
-    """A trained model, its config.json, and the images to explain as it sees them: uint8 (n, s, s, 3), its size."""
+    """A trained model, its config.json, and the images to explain as it sees them: uint8 (n, s, s, 3), its size.
+
+    temperature: what its probabilities are scaled by, as the ensemble's mixture does.
+    """
 
     name: str
     model: nn.Module
     config: Mapping[str, Any]
     images: np.ndarray
+    temperature: float = 1.0
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Probabilities (n, 7), float32, of uint8 images (n, s, s, 3) in one view, whatever the study's `tta`."""
-        return inference.predict(self.model, self.config, images)
+        p = inference.predict(self.model, self.config, images)
+        return p if self.temperature == 1 else scaled(p, self.temperature).astype(np.float32)
 
 
 def open_members(
-    folders: Mapping[str, Path], store_for: Callable[[dict[str, Any]], Pixels], image_ids: Sequence[str]
+    folders: Mapping[str, Path], store_for: Callable[[dict[str, Any]], Pixels], image_ids: Sequence[str],
+    temperatures: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, Member]:
     """Each member with these images, in the order of `folders` and of `image_ids`.
 
     folders: `models/<backbone>/` of each member. store_for: from a model's config to the pixel store of its size.
-    Raises what `inference.load` raises, and KeyError for an image that is not in the store.
+    temperatures: of the members that have one. Raises what `inference.load` raises, and KeyError for an image that is not in the store.
     """
     members = {}
     for name, folder in folders.items():
         model, config = inference.load(folder)
-        members[name] = Member(name, model, config, np.asarray(store_for(config).of(image_ids)[:]))
+        images = np.asarray(store_for(config).of(image_ids)[:])
+        members[name] = Member(name, model, config, images, temperatures.get(name, 1.0))
     return members
 
 

@@ -24,7 +24,8 @@ DRAWN = {  # by training with a setting: what of the shifts it draws itself, or 
 
 
 def fit_and_score(
-    name: str, pixels: Pixels, split: pd.DataFrame, images: Path, index: pd.DataFrame, settings: Study, folder: Path, kept: Path
+    name: str, pixels: Pixels, split: pd.DataFrame, images: Path, index: pd.DataFrame, settings: Study, folder: Path, kept: Path,
+    seed: int = 0,
 ) -> dict[str, pd.DataFrame]:  # fmt: skip
     """Train candidate `name`, a study of one backbone, in `folder`, and return what it answers, a table each of KINDS.
 
@@ -34,10 +35,10 @@ def fit_and_score(
     `kept/KIND/NAME.parquet`, of the same pixels, split, settings and code, are returned without a training: the weights need
     not be kept. What only answers otherwise, such as with more views, takes the weights of a candidate beside `folder` that
     was trained alike, and the baseline those of notebook 02, in the folder above these. images: the folder that the paths of
-    `index` (image_id, path) are below.
+    `index` (image_id, path) are below. seed: of the shifts, the same for all candidates, whatever that of their training.
     """
     rows = split[split["split"].isin(("val", "test", "external"))]
-    made_from = _made_from(pixels, split, settings)
+    made_from = _made_from(pixels, split, settings, seed)
     files = {kind: kept / kind / f"{name}.parquet" for kind in KINDS}
     if all(file.exists() for file in files.values()):
         found = {kind: pd.read_parquet(file) for kind, file in files.items()}
@@ -48,7 +49,7 @@ def fit_and_score(
     logits = inference.logits_of_rows(model, config, pixels, rows["image_id"], settings.tta)
     val = rows[rows["split"] == "val"]
     paths = [images / path for path in index.set_index("image_id").loc[val["image_id"], "path"]]
-    under = shifted.under_shifts(model, config, val, paths, settings.seed)  # fourteen times: one view
+    under = shifted.under_shifts(model, config, val, paths, seed)  # fourteen times: one view
     cost = {"epochs": len(trained.history), "seconds": round(float(trained.history["seconds"].sum()), 3)}
     if settings.leave_archive_out:
         under = pd.concat([under, without_archives(pixels, split, settings, folder)], ignore_index=True)
@@ -114,11 +115,12 @@ def _trained_from(pixels: Pixels, split: pd.DataFrame, settings: Study) -> str:
     return members.fingerprint(settings.backbones[0], pixels, split[split["split"].isin(("train", "val"))], settings)
 
 
-def _made_from(pixels: Pixels, split: pd.DataFrame, settings: Study) -> str:
-    """All that decides what a candidate answers."""
+def _made_from(pixels: Pixels, split: pd.DataFrame, settings: Study, seed: int) -> str:
+    """All that decides what a candidate answers; the seed of the shifts where it is not the training's."""
     trained = _trained_from(pixels, split, settings)
     code = sources.code_hash([Path(shifts.__file__), Path(shifted.__file__)])
     asked = split.loc[split["split"] != "train", ["image_id", "lesion_id", "group_id", "dx", "split"]].sort_values("image_id")
     sources_of = split[["image_id", "source"]].to_csv(index=False) if settings.leave_archive_out else ""
-    made_from = f"{trained} {code} {settings.tta}\n{asked.to_csv(index=False)}{sources_of}"
+    drawn = f" {seed}" if seed != settings.seed else ""
+    made_from = f"{trained} {code} {settings.tta}{drawn}\n{asked.to_csv(index=False)}{sources_of}"
     return hashlib.blake2b(made_from.encode(), digest_size=16).hexdigest()

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lesionkit.evidence.mixtures import Mixture
+
 ABOUT = "lesionkit.json"
-FORMAT = 2  # of ABOUT, that is written and read
-ENSEMBLE = "models/ensemble.csv"  # the members' shares, where they are fitted
+FORMAT = 3  # of ABOUT, that is written and read
+ENSEMBLE = "models/ensemble.csv"  # the members' shares and temperatures, where they are fitted
 NEEDED = ("study.json", "models/")  # what predictions come from; model card and ONNX files may be changed or left out
 AGAIN = "copy or download the exported folder again"
 
@@ -46,23 +48,24 @@ def study(folder: Path) -> dict[str, Any]:
     return json.loads(file.read_text())
 
 
-def shares(folder: Path) -> dict[str, float]:
-    """What each member of a run, whose models are checked already, weighs in its ensemble, of sum 1.
+def mixture(folder: Path) -> Mixture:
+    """What the ensemble is of the members of a run, whose models are checked already.
 
     Raises FileNotFoundError where that is not fitted yet, ValueError where it was fitted for other members.
     """
     settings, file = json.loads((Path(folder) / "study.json").read_text()), Path(folder) / ENSEMBLE
     if settings.get("ensemble", "mean") == "mean":
-        return dict.fromkeys(settings["backbones"], 1 / len(settings["backbones"]))
+        return Mixture.equal(settings["backbones"])
     if not file.exists():
         raise FileNotFoundError(f"{file} is missing: it holds the members' shares in the ensemble; run notebook 03_ensemble")
     with file.open(newline="", encoding="utf-8") as rows:
-        found = {row["model"]: float(row["share"]) for row in csv.DictReader(rows)}
+        fitted = list(csv.DictReader(rows))
+    found = {row["model"]: float(row["share"]) for row in fitted}
     if {*found} != {*settings["backbones"]}:
         raise ValueError(
             f"{file} is of {', '.join(found)}, and the study has {', '.join(settings['backbones'])}: run notebook 03_ensemble again"
         )
-    return found
+    return Mixture(found, {row["model"]: float(row.get("temperature", 1)) for row in fitted})
 
 
 def check(folder: Path) -> None:

@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from lesionkit.data.decoding import Input, UnreadableImage, decode
 from lesionkit.data.pixels import Pixels
 from lesionkit.data.records import CLASSES
+from lesionkit.evidence.mixtures import Mixture
 from lesionkit.learning import exported, networks
 from lesionkit.learning.augmentation import normalise, to_float
 from lesionkit.learning.batches import ahead
@@ -172,7 +173,7 @@ def predict_files(
     run: Path, files: Sequence[Path], device: str | None = None
 ) -> tuple[pd.DataFrame, list[UnreadableImage]]:
     """`predict_with` the members of the run at `run`. Raises FileNotFoundError where one is not trained."""
-    return predict_with(load_members(run, device), files, exported.shares(run))
+    return predict_with(load_members(run, device), files, exported.mixture(run))
 
 
 def load_members(run: Path, device: str | None = None) -> dict[str, Member]:
@@ -185,22 +186,22 @@ def load_members(run: Path, device: str | None = None) -> dict[str, Member]:
 
 
 def predict_with(
-    members: Mapping[str, Member], files: Sequence[Path], shares: Mapping[str, float]
+    members: Mapping[str, Member], files: Sequence[Path], mixture: Mixture
 ) -> tuple[pd.DataFrame, list[UnreadableImage]]:
-    """One row a file and member, and one of their mean by `shares`, `ensemble`: file, model, p_akiec … p_vasc, call.
+    """One row a file and member, and one of their `mixture`, `ensemble`: file, model, p_akiec … p_vasc, call.
 
     Each file is decoded once for all members of a size, CHUNK files at a time. Files that are no image have no rows;
     their errors come second.
     """
     errors: dict[Path, UnreadableImage] = {}
-    parts = [_predict_chunk(members, files[i : i + CHUNK], shares, errors) for i in range(0, len(files), CHUNK)]
+    parts = [_predict_chunk(members, files[i : i + CHUNK], mixture, errors) for i in range(0, len(files), CHUNK)]
     columns = ["file", "model", *(f"p_{dx}" for dx in CLASSES), "call"]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
     return table, list(errors.values())
 
 
 def _predict_chunk(
-    members: Mapping[str, Member], files: Sequence[Path], shares: Mapping[str, float], errors: dict[Path, UnreadableImage]
+    members: Mapping[str, Member], files: Sequence[Path], mixture: Mixture, errors: dict[Path, UnreadableImage]
 ) -> pd.DataFrame:
     """The rows of a few files, in their order; those that cannot be read go to `errors`."""
     probabilities = {}
@@ -209,8 +210,7 @@ def _predict_chunk(
         logits = logits_of_members([members[name] for name in names], _decoded(files, key, errors))
         probabilities |= {name: averaged(one) for name, one in zip(names, logits)}
     probabilities = {name: probabilities[name] for name in members}
-    weights = [shares[name] for name in members]
-    probabilities["ensemble"] = np.average(list(probabilities.values()), axis=0, weights=weights).astype(np.float32)
+    probabilities["ensemble"] = mixture.of(probabilities).astype(np.float32)
     readable = [file for file in files if file not in errors]
     table = pd.concat([_as_table(readable, name, p) for name, p in probabilities.items()])
     return table.sort_index(kind="stable").reset_index(drop=True)

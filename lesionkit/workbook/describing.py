@@ -28,8 +28,9 @@ def about(run: Run) -> dict[str, Any]:
     temperatures, thresholds = fitted.temperatures(run), fitted.melanoma_thresholds(run)
     members = {name: {"temperature": temperatures.get(name), "melanoma_thresholds": thresholds.get(name, [])}
                for name in run.study.backbones}  # fmt: skip
-    shares = exported.shares(run.folder)
-    ensemble = {"rule": "the mean of the members' probabilities by their shares", "shares": shares,
+    mixture = exported.mixture(run.folder)
+    ensemble = {"rule": "the mean by shares of the members' probabilities, each made softmax(log(p) / its temperature) before",
+                "shares": mixture.shares, "temperatures": dict.fromkeys(mixture.shares, 1.0) | mixture.temperatures,
                 "melanoma_thresholds": thresholds.get("ensemble", []), **fitted.as_json(fitted.reference(run))}  # fmt: skip
     ensemble["conformal"]["class_conditional"] = fitted.class_conditional(run)
     counts = run.split()["split"].value_counts(sort=False)
@@ -120,9 +121,10 @@ import onnxruntime
 
 about = json.load(open("lesionkit.json", encoding="utf-8"))
 {'image = Image.open("IMAGE.jpg").convert("RGB")' + chr(10) if plain else ""}probabilities = []
-for member in about["members"].values():
+for name, member in about["members"].items():
     pixels = {image}
     session = onnxruntime.InferenceSession(member["onnx"]["file"])
-    probabilities.append(session.run(None, {{"images": pixels[None]}})[0][0])
+    p = session.run(None, {{"images": pixels[None]}})[0][0] ** (1 / about["ensemble"]["temperatures"][name])
+    probabilities.append(p / p.sum())
 print(dict(zip(about["classes"], np.average(probabilities, axis=0, weights=[*about["ensemble"]["shares"].values()]))))
 ```"""

@@ -28,13 +28,13 @@ def explain_files(run: Path, files: Sequence[Path], out: Path, method: str = "gr
     the members' maps disagree, and the ensemble's probabilities. Probabilities are those of `predict_files`, with the
     study's `tta`; maps are of one view. A file given twice is explained once. `out` is made, or is empty; nothing is
     written where no file can be read. Raises ValueError for a `method` that is none of METHODS, and what
-    `load_members`, `exported.shares`, `cam_maps` and writing raise.
+    `load_members`, `exported.mixture`, `cam_maps` and writing raise.
     """
     if method not in METHODS:
         raise ValueError(f"method {method!r}: use one of {', '.join(METHODS)}")
     members = inference.load_members(run, device)
-    shares = exported.shares(run)
-    table, unreadable = inference.predict_with(members, list(dict.fromkeys(files)), shares)
+    mixture = exported.mixture(run)
+    table, unreadable = inference.predict_with(members, list(dict.fromkeys(files)), mixture)
     if table.empty:
         return table, unreadable
     calls = table.pivot(index="file", columns="model", values="call").loc[table["file"].unique()]
@@ -42,7 +42,7 @@ def explain_files(run: Path, files: Sequence[Path], out: Path, method: str = "gr
     p = probabilities(table[table["model"] == "ensemble"])  # (n, 7)
     note, names = note_of(with_note(saved_study(run), run)), figure_names(readable)
     out.mkdir(parents=True, exist_ok=True)
-    for i, found in enumerate(explained(members, readable, p.argmax(1), method, shares)):
+    for i, found in enumerate(explained(members, readable, p.argmax(1), method, mixture.shares)):
         figure = panel(found, calls.iloc[i], p[i], title="/".join(readable[i].parts[-2:]), note=note)
         write_atomically(out / names[i], lambda path: figure.savefig(path, bbox_inches="tight", dpi=200))
         plt.close(figure)

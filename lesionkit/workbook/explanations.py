@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -31,11 +32,14 @@ def store(run: Run, settings: Any) -> Pixels:
     return pixels.build(run.index(), run.data, run.path("cache"), *decoding.Input.of(settings))
 
 
-def open_members(run: Run, image_ids: Sequence[str]) -> dict[str, Member]:
-    """The run's trained backbones with these images. Raises MissingInput for one that is not trained yet."""
+def open_members(run: Run, image_ids: Sequence[str], temperatures: Mapping[str, float] = MappingProxyType({})) -> dict[str, Member]:
+    """The run's trained backbones with these images, their probabilities scaled by `temperatures`.
+
+    Raises MissingInput for one that is not trained yet.
+    """
     folders = {name: run.input(f"02_train_backbone with backbone={name}", "models", name, "config.json").parent
                for name in run.study.backbones}  # fmt: skip
-    return members.open_members(folders, lambda config: store(run, config["study"]), image_ids)
+    return members.open_members(folders, lambda config: store(run, config["study"]), image_ids, temperatures)
 
 
 def outlines(run: Run, image_ids: Sequence[str], size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -36,16 +36,15 @@ def reference(run: Run) -> Reference | None:
     first, several = run.study.backbones[0], len(run.study.backbones) > 1
     validation = predictions.by_model(table, split="val")
     p, y = _stacked(validation), predictions.targets(validation[first])
-    shares = ensembles.shares(table, run.study.ensemble)
-    weights = [shares[name] for name in validation]
-    mean = np.average(p, axis=0, weights=weights)
+    mixture = ensembles.mixture(table, run.study.ensemble)
+    mean = mixture.of(dict(zip(validation, p, strict=True)))
     limits = conformal.thresholds(y, mean, clusters=predictions.clusters(validation[first]))
     most = np.quantile(openset.disagreement(p), 1 - UNLIKE) if several else np.inf
     rows = []
     for split in (name for name in SPLIT_LABELS if (table["split"] == name).any()):
         tables = predictions.by_model(table, split=split)
         p_of, own = _stacked(tables), predictions.targets(tables[first])
-        held = conformal.sets(np.average(p_of, axis=0, weights=weights), limits)[np.arange(len(own)), own]
+        held = conformal.sets(mixture.of(dict(zip(tables, p_of, strict=True))), limits)[np.arange(len(own)), own]
         rows.append((split, len(own), float(held.mean()), float((openset.disagreement(p_of) > most).mean())))
     splits = pd.DataFrame(rows, columns=["split", "n", "holds", "unlike"])
     return Reference(scaling.temperature(y, mean), limits, float(most), splits)

@@ -6,6 +6,7 @@ import pytest
 from sklearn.calibration import calibration_curve
 
 from lesionkit.evidence import calibration, ensembles, predictions, resampling, scaling, weighted
+from lesionkit.evidence.mixtures import Mixture
 from lesionkit.evidence.predictions import PredictionError
 
 from .tables import rows, table
@@ -195,28 +196,32 @@ def test_diagrams_are_before_and_after():
 
 def test_orders_compare_the_same_images():
     members = scored("abc")
-    shares = {"a": 0.5, "b": 0.3, "c": 0.2}
-    found = calibration.orders(members, shares, count=50)
+    mixture = Mixture({"a": 0.5, "b": 0.3, "c": 0.2})
+    found = calibration.orders(members, mixture, count=50)
     assert list(dict.fromkeys(found["order"])) == [*calibration.ORDERS, calibration.DIFFERENCE]
     values = found.set_index(["split", "metric", "order"])["value"]
-    mean = ensembles.mixed(members, shares)
+    mean = ensembles.mixed(members, mixture)
     test = mean[mean["split"] == "test"]
     plain = calibration.scores(predictions.targets(test), predictions.probabilities(test))
     assert values["test", "ece", "mean"] == pytest.approx(plain["ece"], abs=1e-6)
     after = predictions.by_model(scaling.scaled_table(mean), split="external")["ensemble"]
     again = calibration.scores(predictions.targets(after), predictions.probabilities(after))
     assert values["external", "brier", "average_then_calibrate"] == pytest.approx(again["brier"], abs=1e-6)
-    scaled = ensembles.mixed(scaling.scaled_table(members), shares)
+    scaled = ensembles.mixed(scaling.scaled_table(members), mixture)
     before = predictions.by_model(scaled, split="test")["ensemble"]
     first = calibration.scores(predictions.targets(before), predictions.probabilities(before))
     assert values["test", "log_loss", "calibrate_then_average"] == pytest.approx(first["log_loss"], abs=1e-6)
     for split in ("test", "external"):
         one, two, difference = (values[split, "brier", order] for order in (*calibration.ORDERS[1:], "difference"))
         assert difference == pytest.approx(one - two)
+    scales_itself = Mixture(mixture.shares, scaling.temperatures(members))
+    own = calibration.orders(members, scales_itself, count=50).set_index(["split", "metric", "order"])["value"]
+    assert own["test", "ece", "mean"] == own["test", "ece", "calibrate_then_average"] == values["test", "ece", "calibrate_then_average"]
+    assert own["test", "ece", "average_then_calibrate"] == values["test", "ece", "average_then_calibrate"]
 
 
 def test_orders_of_one_member_do_not_differ():
-    found = calibration.orders(scored("a"), {"a": 1}, count=30)
+    found = calibration.orders(scored("a"), Mixture({"a": 1}), count=30)
     difference = found[found["order"] == calibration.DIFFERENCE]
     np.testing.assert_allclose(difference[["value", "low", "high"]].to_numpy(float), 0, atol=1e-6)
 
@@ -224,7 +229,7 @@ def test_orders_of_one_member_do_not_differ():
 def test_orders_without_validation_of_every_member_are_undefined():
     members = scored("ab")
     members = members[(members["model"] != "b") | (members["split"] != "val")]
-    found = calibration.orders(members, {"a": 0.5, "b": 0.5}, count=20)
+    found = calibration.orders(members, Mixture({"a": 0.5, "b": 0.5}), count=20)
     plain = found["order"] == "mean"
     assert found.loc[plain, "value"].notna().all() and found.loc[~plain, "value"].isna().all()
     assert set(found.loc[~plain, "note"]) == {calibration.UNFITTED}

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from lesionkit.data.records import CLASSES
-from lesionkit.evidence import ensembles, predictions, stacking
+from lesionkit.evidence import ensembles, predictions, scaling, stacking
+from lesionkit.evidence.mixtures import Mixture
 from lesionkit.evidence.predictions import PROBABILITIES, PredictionError
 
 from .tables import rows, table
@@ -91,16 +92,29 @@ def test_geometric_mean_by_hand():
 
 
 @pytest.mark.parametrize("fit", [ensembles.weighted, ensembles.greedy])
-def test_a_mixture_is_its_weights_times_the_members(fit):
+def test_a_mixture_is_its_weights_times_the_scaled_members(fit):
     table = study("a", "b", "c")
     result, weights = fit(table)
+    expected = scaling.temperatures(table) if fit is ensembles.weighted else dict.fromkeys("abc", 1.0)
+    assert dict(zip(weights["model"], weights["temperature"])) == pytest.approx(expected)
     assert weights["model"].tolist() == ["a", "b", "c"] and weights["weight"].sum() == pytest.approx(1)
-    parts = [predictions.probabilities(one) for _, one in table.groupby("model")]
+    parts = [scaling.scaled(predictions.probabilities(one), expected[name]) for name, one in table.groupby("model")]
     np.testing.assert_allclose(predictions.probabilities(result), np.tensordot(weights["weight"], parts, 1), atol=1e-6)
     shown = ensembles.weights_of(table)
     pd.testing.assert_frame_equal(
-        shown.loc[shown["ensemble"] == result["model"][0], ["model", "weight"]].reset_index(drop=True), weights
+        shown.loc[shown["ensemble"] == result["model"][0], ["model", "weight", "temperature"]].reset_index(drop=True), weights
     )
+
+
+def test_a_member_weighs_the_same_however_sure_it_is():
+    table = study("a", "b", "c")
+    vaguer = table["model"] == "b"
+    p = scaling.scaled(predictions.probabilities(table[vaguer]), 3.0)
+    other = pd.concat([table[~vaguer], scaling.with_probabilities(table[vaguer], p)])
+    (one, fitted), (two, changed) = (ensembles.weighted(of) for of in (table, other))
+    np.testing.assert_allclose(fitted["weight"], changed["weight"], atol=1e-3)
+    np.testing.assert_allclose(changed["temperature"] / fitted["temperature"], [1, 1 / 3, 1], rtol=1e-3)
+    np.testing.assert_allclose(*(predictions.probabilities(of) for of in (one, two)), atol=1e-3)
 
 
 def test_stacked_shows_its_regression():
@@ -163,9 +177,9 @@ def test_every_stacks_all_five_and_keeps_groups_and_rows():
 
 def test_a_study_may_name_the_weighted_mean_its_ensemble():
     table = study("a", "b", "c")
-    shares = ensembles.shares(table, "weighted")
-    assert list(shares) == ["a", "b", "c"] and sum(shares.values()) == pytest.approx(1)
-    assert shares == pytest.approx(ensembles.weighted(table).weights.set_index("model")["weight"].to_dict())
+    found, weights = ensembles.mixture(table, "weighted").table(), ensembles.weighted(table).weights
+    assert found["model"].tolist() == ["a", "b", "c"] and found["share"].sum() == pytest.approx(1)
+    pd.testing.assert_frame_equal(found.rename(columns={"share": "weight"}), weights)
     made, _ = ensembles.every(table, "weighted")
     others = [f"ensemble_{rule}" for rule in ensembles.RULES if rule != "weighted"]
     assert list(made["model"].unique()) == ["ensemble", *others]
@@ -173,13 +187,13 @@ def test_a_study_may_name_the_weighted_mean_its_ensemble():
     for one, other in (("ensemble", "ensemble_weighted"), ("ensemble_mean", "ensemble")):
         p = [predictions.probabilities(of[of["model"] == name]) for of, name in ((made, one), (plain, other))]
         np.testing.assert_allclose(*p, atol=1e-6)
-    assert ensembles.shares(table) == dict.fromkeys("abc", 1 / 3)
-    assert ensembles.shares(table[table["model"] == "a"], "weighted") == {"a": 1}
+    assert ensembles.mixture(table) == Mixture(dict.fromkeys("abc", 1 / 3))
+    assert ensembles.mixture(table[table["model"] == "a"], "weighted") == Mixture({"a": 1})
     with pytest.raises(ensembles.CannotFit, match='set ensemble = "mean"'):
-        ensembles.shares(table[table["split"] != "val"], "weighted")
+        ensembles.mixture(table[table["split"] != "val"], "weighted")
     for wrong in ({"a": 0.5, "b": 0.5}, dict.fromkeys("abcd", 0.25)):
         with pytest.raises(predictions.PredictionError, match="give each its share"):
-            ensembles.mixed(table, wrong)
+            ensembles.mixed(table, Mixture(wrong))
 
 
 @pytest.mark.parametrize(
@@ -196,7 +210,7 @@ def test_what_cannot_be_fitted_is_left_out_with_its_reason(change, reason):
     assert list(found["model"].unique()) == ["ensemble", "ensemble_geometric"]
     assert left_out["ensemble"].tolist() == ["ensemble_weighted", "ensemble_stacked", "ensemble_greedy"]
     assert set(left_out["reason"]) == {reason}
-    assert list(ensembles.weights_of(table)) == ["ensemble", "model", "weight"] and ensembles.weights_of(table).empty
+    assert list(ensembles.weights_of(table)) == ["ensemble", "model", "weight", "temperature"] and ensembles.weights_of(table).empty
 
 
 def test_a_class_of_one_lesion_leaves_only_the_stacked_out():

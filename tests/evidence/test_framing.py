@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from lesionkit.evidence import comparisons, ensembles, framing, metrics, predictions
+from lesionkit.evidence.mixtures import Mixture
 
 from .tables import rows, table
 
@@ -13,10 +14,10 @@ def test_the_effect_is_the_paired_difference_on_the_framed_images():
     kept = pd.concat([table(name, described, seed=k) for k, name in enumerate("ab")], ignore_index=True)
     framed = described.iloc[:56]
     cropped = pd.concat([table(name, framed, seed=9 + k, strength=4) for k, name in enumerate("ab")])
-    found = framing.effect(kept, cropped, {"a": 0.25, "b": 0.75}, count=100)
+    found = framing.effect(kept, cropped, Mixture({"a": 0.25, "b": 0.75}), count=100)
     assert list(found) == framing.COLUMNS and list(dict.fromkeys(found["model"])) == ["a", "b", "ensemble"]
     assert set(found["n"]) == {56}
-    mean = ensembles.mixed(cropped, {"a": 0.25, "b": 0.75})
+    mean = ensembles.mixed(cropped, Mixture({"a": 0.25, "b": 0.75}))
     expected = metrics.overall(predictions.targets(mean), predictions.probabilities(mean))
     row = found.query("model == 'ensemble'").set_index("metric")
     assert row["cropped"].to_dict() == pytest.approx({name: expected[name] for name in framing.METRICS})
@@ -34,7 +35,7 @@ def test_only_the_mean_of_all_members_is_the_ensemble():
     )
 
     def ensemble(members: list[str], models: str) -> pd.DataFrame:
-        found = framing.effect(kept, cropped[cropped["model"].isin(list(models))], dict.fromkeys(members, 1 / len(members)), count=20)
+        found = framing.effect(kept, cropped[cropped["model"].isin(list(models))], Mixture.equal(members), count=20)
         assert list(dict.fromkeys(found["model"]))[: len(models)] == list(models)
         return found[found["model"] == "ensemble"].drop(columns="p_holm").reset_index(drop=True)
 
@@ -44,6 +45,6 @@ def test_only_the_mean_of_all_members_is_the_ensemble():
 
 def test_no_framed_image_gives_no_row_and_a_missing_image_is_named():
     described = rows(28, split="external")
-    assert framing.effect(table("a", described), pd.DataFrame({"model": []}), {"a": 1}).empty
+    assert framing.effect(table("a", described), pd.DataFrame({"model": []}), Mixture({"a": 1})).empty
     with pytest.raises(predictions.PredictionError, match="do not hold the same images"):
-        framing.effect(table("a", described.iloc[:14]), table("a", described), {"a": 1}, count=100)
+        framing.effect(table("a", described.iloc[:14]), table("a", described), Mixture({"a": 1}), count=100)

@@ -6,6 +6,7 @@ import pytest
 
 from lesionkit.data.records import CLASSES
 from lesionkit.evidence import predictions, resampling, stability
+from lesionkit.evidence.mixtures import Mixture
 from lesionkit.evidence.predictions import PredictionError
 
 from .tables import rows, table
@@ -105,15 +106,16 @@ def test_refuses_tables_that_do_not_compare():
 
 def test_every_model_and_their_ensemble():
     a, b = versions().assign(model="a"), versions(strength=3.0).assign(model="b")
-    table = stability.every_model(pd.concat([a, b]), {"a": 0.25, "b": 0.75}, "test", count=30)
+    table = stability.every_model(pd.concat([a, b]), Mixture({"a": 0.25, "b": 0.75}, {"b": 2.0}), "test", count=30)
     assert list(table) == stability.COLUMNS and list(dict.fromkeys(table["model"])) == ["a", "b", "ensemble"]
     names = list(predictions.PROBABILITIES)
-    both = a.assign(**{name: a[name] / 4 + b[name] * 0.75 for name in names})
+    roots = b[names] ** 0.5  # what a temperature of 2 makes of them, but for their sum
+    both = a.assign(**{name: a[name] / 4 + 0.75 * roots[name] / roots.sum(axis=1) for name in names})
     for model, own in {"a": a, "b": b, "ensemble": both}.items():
         found = table[table["model"] == model].drop(columns="model").reset_index(drop=True)
         expected = stability.over_versions(own.drop(columns="model"), count=30)
         pd.testing.assert_frame_equal(found, expected, check_exact=False, rtol=1e-5)
-    assert stability.every_model(a.iloc[:0], {"a": 1}).empty and stability.every_model(a, {"a": 1}, "external").empty
+    assert stability.every_model(a.iloc[:0], Mixture({"a": 1})).empty and stability.every_model(a, Mixture({"a": 1}), "external").empty
 
 
 def test_only_the_mean_of_all_members_is_the_ensemble():
@@ -121,13 +123,13 @@ def test_only_the_mean_of_all_members_is_the_ensemble():
     both = pd.concat([a, b])
 
     def models(found: pd.DataFrame, members: list[str]) -> list[str]:
-        return list(dict.fromkeys(stability.every_model(found, dict.fromkeys(members, 1 / len(members)), count=10)["model"]))
+        return list(dict.fromkeys(stability.every_model(found, Mixture.equal(members), count=10)["model"]))
 
     assert models(both, ["a", "b", "c"]) == ["a", "b"]  # c has no views
     assert models(a, ["a"]) == ["a"]
     fewer = b[b["version"] != "view2"]  # of view2 the mean would be a alone
     assert models(pd.concat([a, fewer]), ["a", "b"]) == ["a", "b"]
     third = versions(strength=6.0).assign(model="c")  # no member
-    tables = [stability.every_model(found, {"a": 0.5, "b": 0.5}, count=10) for found in (both, pd.concat([both, third]))]
+    tables = [stability.every_model(found, Mixture.equal("ab"), count=10) for found in (both, pd.concat([both, third]))]
     ensembles = [found[found["model"] == "ensemble"].reset_index(drop=True) for found in tables]
     pd.testing.assert_frame_equal(*ensembles)

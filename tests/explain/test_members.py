@@ -1,5 +1,7 @@
 """Members explained on the same images: each as it sees them, their maps at one size, and their weighted mean."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from explain.saved import saved_run
@@ -36,6 +38,8 @@ def test_a_member_predicts_in_one_view(opened):
     for one in opened[0](IDS).values():
         expected = inference.predict(one.model, one.config, one.images, views=1)
         assert np.array_equal(one.predict(one.images), expected) and expected.shape == (3, 7)
+        sure = replace(one, temperature=0.5).predict(one.images)
+        np.testing.assert_allclose(sure, expected**2 / (expected**2).sum(1, keepdims=True), atol=1e-6)
 
 
 def test_maps_are_those_of_the_member_at_one_size_and_do_not_depend_on_the_order_of_images(opened):

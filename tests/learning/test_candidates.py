@@ -10,6 +10,7 @@ from toys import study
 
 from lesionkit.data import phantoms, pixels, readers
 from lesionkit.data.shifts import SHIFTS
+from lesionkit.evidence.predictions import PROBABILITIES
 from lesionkit.evidence.robustness import CLEAN, SEVERAL
 from lesionkit.learning import candidates, inference, shifted, training
 from lesionkit.study import Study
@@ -29,9 +30,9 @@ def place(tmp_path_factory):
     return folder, index, split
 
 
-def asked(place, name, out):
+def asked(place, name, out, **changes):
     folder, index, split = place
-    settings = SMALL.as_candidate(name)
+    settings = dataclasses.replace(SMALL.as_candidate(name), **changes)
     store = pixels.build(index, folder / "data", folder / "cache", *pixels.Input.of(settings))
     return candidates.fit_and_score(name, store, split, folder / "data", index, settings, out / "models" / name, out / "predictions")
 
@@ -95,6 +96,16 @@ def test_every_image_is_under_every_shift_once_and_the_severities_are_shared(pla
     assert (one["severity"] == other["severity"]).all() and set(one["severity"]) == {0, 1, 2, 3}
     assert (one["severity"] == 0).eq(~one["shift"].isin(SHIFTS)).all() and set(one["split"]) == {"val"}
     assert set(one["model"]) == {"baseline"} and set(other["model"]) == {"inside"}
+
+
+def test_another_seed_is_another_training_under_the_same_shifts(place, tmp_path, monkeypatch):
+    drawn, seen = [], shifted._seen
+    monkeypatch.setattr(shifted, "_seen", lambda *given: (drawn.append(seen(*given)), drawn[-1])[1])
+    one, other = (asked(place, "zoom", tmp_path / str(seed), seed=seed) for seed in (SMALL.seed, SMALL.seed + 1))
+    p, q = (of["shifted"][list(PROBABILITIES)].to_numpy() for of in (one, other))
+    half = len(drawn) // 2
+    assert all(np.array_equal(a, b) for a, b in zip(drawn[:half], drawn[half:], strict=True)) and not np.allclose(p, q)
+    assert one["shifted"].attrs["made_from"] != other["shifted"].attrs["made_from"]
 
 
 def test_the_shifts_that_are_told_are_those_that_were_drawn(place, tmp_path, monkeypatch):

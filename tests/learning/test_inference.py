@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from toys import study, toy
 
 from lesionkit.data.records import CLASSES
+from lesionkit.evidence.mixtures import Mixture
 from lesionkit.learning import inference
 from lesionkit.learning.networks import build
 from lesionkit.learning.training import fit
@@ -133,6 +134,11 @@ def test_a_weighted_ensemble_needs_its_shares_and_takes_them(run, tmp_path):
     pd.DataFrame({"model": ["test_resnet", "baseline_cnn"], "share": [0.9, 0.1]}).to_csv(copy / "models" / "ensemble.csv", index=False)
     p = inference.predict_files(copy, [file], "cpu")[0].set_index("model").filter(like="p_")
     assert np.allclose(p.loc["ensemble"], 0.1 * p.loc["baseline_cnn"] + 0.9 * p.loc["test_resnet"], atol=1e-6)
+    Mixture({"test_resnet": 0.9, "baseline_cnn": 0.1}, {"test_resnet": 0.5}).table().to_csv(copy / "models" / "ensemble.csv", index=False)
+    found = inference.predict_files(copy, [file], "cpu")[0].set_index("model").filter(like="p_")
+    sure = p.loc["test_resnet"] ** 2 / (p.loc["test_resnet"] ** 2).sum()
+    assert np.allclose(found.loc["ensemble"], 0.1 * p.loc["baseline_cnn"] + 0.9 * sure, atol=1e-6)
+    assert found.drop("ensemble").equals(p.drop("ensemble"))  # a member's own answer is its own
 
 
 def test_a_file_is_decoded_once_for_all_members_of_a_size_and_chunks_change_nothing(run, tmp_path, monkeypatch):

@@ -78,11 +78,11 @@ def test_a_changed_number_is_found(changed):
         Models.open(folder, "cpu")
 
 
-@pytest.mark.parametrize("version", [None, 1, 3])
+@pytest.mark.parametrize("version", [None, 1, 2, 4])
 def test_another_format_is_named_with_what_to_do(changed, version):
     folder = changed(lambda about: (about.clear(), about.update(format=version)))
     for use in (inference.load_members, Models.open):
-        with pytest.raises(ValueError, match=f"lesionkit.json has format {version}, and this lesionkit reads format 2: export"):
+        with pytest.raises(ValueError, match=f"lesionkit.json has format {version}, and this lesionkit reads format 3: export"):
             use(folder, "cpu")
 
 

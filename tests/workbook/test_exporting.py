@@ -44,15 +44,17 @@ def exported(run, tmp_path_factory):
     return exporting.export(run, to), to
 
 
-def test_a_weighted_ensemble_is_exported_with_its_shares(tmp_path):
+def test_a_weighted_ensemble_is_exported_with_its_shares_and_temperatures(tmp_path):
     copy = evaluated(saved_run(tmp_path / "run", SIZES, phantoms=9, ensemble="weighted"))
     with pytest.raises(MissingInput, match="ensemble.csv"):
         exporting.export(copy, tmp_path / "early", onnx=False)
     opened = Run.of(copy, "03_ensemble")
-    shares = ensembles.shares(opened.predictions(), "weighted")
-    opened.save_csv(pd.Series(shares, name="share").rename_axis("model").reset_index(), "models", "ensemble.csv")
+    mixture = ensembles.mixture(opened.predictions(), "weighted")
+    opened.save_csv(mixture.table(), "models", "ensemble.csv")
     about = exporting.export(copy, tmp_path / "to", onnx=False)
-    assert about["ensemble"]["shares"] == pytest.approx(shares) and "models/ensemble.csv" in about["files"]
+    assert set(mixture.temperatures.values()) != {1.0}
+    assert about["ensemble"]["temperatures"] == pytest.approx(mixture.temperatures)
+    assert about["ensemble"]["shares"] == pytest.approx(mixture.shares) and "models/ensemble.csv" in about["files"]
     files = photographs(tmp_path, "a.png", "b.jpg")
     expected = inference.predict_files(copy, files, "cpu")[0]
     pd.testing.assert_frame_equal(inference.predict_files(tmp_path / "to", files, "cpu")[0], expected)

@@ -13,6 +13,7 @@ from lesionkit.data import IMAGES
 from lesionkit.data.decoding import opened, to_rgb
 from lesionkit.data.records import CLASSES
 from lesionkit.evidence import conformal, openset, predictions, scaling
+from lesionkit.evidence.mixtures import Mixture
 from lesionkit.explain.files import explained
 from lesionkit.learning import exported, inference
 from lesionkit.learning.exported import ABOUT
@@ -47,7 +48,7 @@ class Models(NamedTuple):
 
     study: Study
     members: dict[str, inference.Member]
-    shares: dict[str, float]
+    mixture: Mixture
     reference: fitted.Reference
 
     @classmethod
@@ -57,16 +58,16 @@ class Models(NamedTuple):
         folder = Path(folder)
         study = with_note(saved_study(folder), folder)
         found = fitted.saved_reference(folder) if (folder / ABOUT).exists() else _reference(folder)
-        return cls(study, inference.load_members(folder, device), exported.shares(folder), found)
+        return cls(study, inference.load_members(folder, device), exported.mixture(folder), found)
 
     def answer(self, file: Path) -> Answer:
         """Raises Refused where the file is none of IMAGES, too large, broken, or incomplete."""
         check(file)
-        table, unreadable = inference.predict_with(self.members, [file], self.shares)
+        table, unreadable = inference.predict_with(self.members, [file], self.mixture)
         if unreadable:
             raise Refused("This image is broken or incomplete, and cannot be read to its end. Try the original file.")
         p = predictions.probabilities(table)  # (members + 1, 7)
-        found = next(explained(self.members, [file], [int(p[-1].argmax())], shares=self.shares))
+        found = next(explained(self.members, [file], [int(p[-1].argmax())], shares=self.mixture.shares))
         figure = panel(found, dict(zip(table["model"], table["call"])), p[-1], note=note_of(self.study))
         return Answer(
             table.drop(columns="file"),
