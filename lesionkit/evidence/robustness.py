@@ -122,6 +122,29 @@ def gains(tables: pd.DataFrame, after: Mapping[str, str], count: int = 2000, see
     return pd.concat(parts, ignore_index=True)[columns]
 
 
+def over_seeds(decided: pd.DataFrame, gained: pd.DataFrame, same: Mapping[str, str]) -> pd.DataFrame:
+    """What a change is worth over several trainings of it: model, where, metric, n, difference, low, high, least, most.
+
+    decided, gained: as `decide` and `gains` give them. same: each candidate and, but for the seed, the one that it is
+    (`learning.candidates.but_for_seed`), which the row names; a change that was trained once has none. difference: the mean of
+    the n trainings' differences, each to what it was made on from the same seed; least, most: theirs. where: "shifts" (robustness,
+    of the images under shifts that the training does not draw), "test" or "external". low, high: Student's 95 % interval, with the
+    variance between seeds pooled over the changes, as in a one-way analysis of variance.
+    """
+    proxy = decided.assign(where="shifts", metric=SCORE, difference=decided["robustness_difference"])
+    parts = [proxy, gained.assign(where=gained["split"])]
+    table = pd.concat([part[["model", "where", "metric", "difference"]] for part in parts], ignore_index=True)
+    table = table[table["model"].map(same) != "baseline"].assign(model=lambda t: t["model"].map(same))
+    found = table.groupby(["model", "where", "metric"], sort=False)["difference"].agg(["count", "mean", "min", "max", "var"]).reset_index()
+    found = found[found["count"] > 1]
+    free = found["count"] - 1
+    pooled = found.assign(squares=found["var"] * free, free=free).groupby(["where", "metric"])[["squares", "free"]].transform("sum")
+    half = stats.t.ppf(0.975, pooled["free"]) * np.sqrt(pooled["squares"] / pooled["free"] / found["count"])
+    found = found.assign(low=found["mean"] - half, high=found["mean"] + half)
+    names = {"count": "n", "mean": "difference", "min": "least", "max": "most"}
+    return found.rename(columns=names)[["model", "where", "metric", "n", "difference", "low", "high", "least", "most"]]
+
+
 def foretold(decided: pd.DataFrame, gained: pd.DataFrame, metrics: Sequence[str] = CLAIMED) -> pd.DataFrame:
     """Does the proxy tell the order outside? metric, by (of PROXIES), among, correlation, p, n: Spearman over candidates.
 

@@ -1,5 +1,6 @@
 """The candidates of notebook 07: a backbone trained with one change, and what it answers."""
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -85,6 +86,13 @@ def joined(found: Mapping[str, Mapping[str, pd.DataFrame]], kind: str) -> pd.Dat
 def drawn_by(study: Study) -> dict[str, tuple[str, ...]]:
     """The shifts that each candidate's training draws by what it changes."""
     return {name: tuple(dict.fromkeys(shift for key in own for shift in DRAWN.get(key, ()))) for name, own in study.candidate.items()}
+
+
+def but_for_seed(study: Study) -> dict[str, str]:
+    """The baseline and each candidate: the first of them that has the same settings but for the seed, itself where there is none."""
+    first: dict[str, str] = {}
+    settings = {name: dataclasses.replace(study.as_candidate(name), seed=0) for name in ("baseline", *study.candidate)}
+    return {name: first.setdefault(own.fingerprint(), name) for name, own in settings.items()}
 
 
 def with_shifts(shifted: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -152,3 +152,21 @@ def test_candidates_of_one_family_are_told_apart_from_all():
     found = robustness.foretold(decided, gained, ["macro_auc"]).set_index("among")
     assert found["n"].to_dict() == {"all": 7, "after b": 5}
     assert found.loc["after b", "correlation"] == pytest.approx(-1) and found.loc["all", "correlation"] > 0
+
+
+def test_over_seeds_by_hand():
+    """Two changes, three trainings each; the variance between seeds is pooled: ((1 + 1) + (4 + 4)) / 4 in units of 0.01 squared."""
+    same = {"baseline": "baseline", "again": "baseline", "once": "once", **{f"{name}{k}": f"{name}1" for name in "ab" for k in (1, 2, 3)}}
+    worth = dict(zip(same, [np.nan, 0.5, 0.5, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08]))
+    decided = pd.DataFrame({"model": list(worth), "robustness_difference": list(worth.values())})
+    gained = pd.DataFrame({"model": list(worth), "split": "external", "metric": "macro_f1", "difference": list(worth.values())})
+    found = robustness.over_seeds(decided, gained, same).set_index(["model", "where", "metric"])
+    assert [*found.index] == [(name, *what) for what in (("shifts", "macro_auc"), ("external", "macro_f1")) for name in ("a1", "b1")]
+    half = 2.7764451 * np.sqrt(2.5 / 3) / 100  # t of 4 degrees of freedom
+    for what in (("shifts", "macro_auc"), ("external", "macro_f1")):
+        row = found.loc[("b1", *what)]
+        expected = [3, 0.06, 0.06 - half, 0.06 + half, 0.04, 0.08]
+        assert row[["n", "difference", "low", "high", "least", "most"]].tolist() == pytest.approx(expected)
+        assert found.loc[("a1", *what), "low"] == pytest.approx(0.02 - half)
+    alone = decided[decided["model"].isin(["baseline", "once"])]
+    assert robustness.over_seeds(alone, gained.iloc[:0], same).empty

@@ -98,6 +98,12 @@ def test_every_image_is_under_every_shift_once_and_the_severities_are_shared(pla
     assert set(one["model"]) == {"baseline"} and set(other["model"]) == {"inside"}
 
 
+def test_what_is_the_same_but_for_the_seed_is_told():
+    repeated = {"zoom": {"crop": 0.3}, "again": {"seed": 7}, "zoom_again": {"after": "again", "crop": 0.3}, "other": {"crop": 0.4}}
+    found = candidates.but_for_seed(dataclasses.replace(SMALL, candidate=repeated))
+    assert found == {"baseline": "baseline", "zoom": "zoom", "again": "baseline", "zoom_again": "zoom", "other": "other"}
+
+
 def test_another_seed_is_another_training_under_the_same_shifts(place, tmp_path, monkeypatch):
     drawn, seen = [], shifted._seen
     monkeypatch.setattr(shifted, "_seen", lambda *given: (drawn.append(seen(*given)), drawn[-1])[1])
