@@ -15,6 +15,9 @@ from lesionkit.workbook.steps import RunError
 
 MEMORY = 2.5e9  # bytes that a job may need: a kernel with torch, a model and its optimiser
 PATIENCE = 15  # seconds for a scheduler to answer
+SELDOM = {"distributed.worker.profile.enabled": False, "distributed.admin.tick.interval": "1s",
+          "distributed.admin.system-monitor.interval": "10s"}  # fmt: skip
+# Dask's watch over itself, for a dashboard that is not there; at its defaults two jobs cost a tenth of a core while they wait
 
 
 def number(asked: int, study: Study) -> int:
@@ -47,14 +50,14 @@ def client_of(study: Study, jobs: int, scheduler: str) -> Iterator[Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What is lost is told by us, not by Dask's log; and Dask sets no number of threads: we do."""
+    """What is lost is told by us, not by Dask's log; Dask sets no number of threads, for we do; and it watches itself less."""
     import dask
 
     log = logging.getLogger("distributed")
     before = log.level
     log.setLevel(logging.CRITICAL)
     try:
-        with dask.config.set({"distributed.nanny.pre-spawn-environ": {}}):
+        with dask.config.set({"distributed.nanny.pre-spawn-environ": {}, **SELDOM}):
             yield
     finally:
         log.setLevel(before)
