@@ -5,9 +5,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lesionkit.evidence.mixtures import Mixture
+if TYPE_CHECKING:
+    from lesionkit.evidence.mixtures import Mixture
 
 ABOUT = "lesionkit.json"
 FORMAT = 3  # of ABOUT, that is written and read
@@ -48,11 +49,13 @@ def study(folder: Path) -> dict[str, Any]:
     return json.loads(file.read_text())
 
 
-def mixture(folder: Path) -> Mixture:
+def mixture(folder: Path) -> "Mixture":
     """What the ensemble is of the members of a run, whose models are checked already.
 
     Raises FileNotFoundError where that is not fitted yet, ValueError where it was fitted for other members.
     """
+    from lesionkit.evidence.mixtures import Mixture  # pandas: --help does without
+
     settings, file = json.loads((Path(folder) / "study.json").read_text()), Path(folder) / ENSEMBLE
     if settings.get("ensemble", "mean") == "mean":
         return Mixture.equal(settings["backbones"])
